@@ -1,0 +1,93 @@
+/** What the program runs with: checked, complete and frozen. Read from YAML by config/load.ts. */
+export interface Config {
+  readonly listen: Address;
+  /** Metrics and health; null turns them off. */
+  readonly http: Address | null;
+  /** A cluster that the program starts itself, or null when `nodes` are given. */
+  readonly embedded: EmbeddedConfig | null;
+  readonly nodes: readonly NodeConfig[];
+  readonly auth: AuthMethod;
+  readonly users: readonly UserConfig[];
+  readonly clients: ClientsConfig;
+  readonly pool: PoolConfig;
+  readonly freshness: FreshnessConfig;
+  readonly log: LogConfig;
+}
+
+export interface Address {
+  readonly host: string;
+  /** 0 to 65535; 0 asks the system for a free port. */
+  readonly port: number;
+}
+
+export interface EmbeddedConfig {
+  /** Streaming replicas beside the primary, 0 to 8. */
+  readonly replicas: number;
+  /** Data folder; kept between starts. */
+  readonly dataDir: string;
+}
+
+/** One PostgreSQL server. Its role is measured, not configured. */
+export interface NodeConfig {
+  /** What logs, metrics and SHOW tidemark.route call it. */
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  /** Login of the monitor's and catalog's control connection. */
+  readonly user: string;
+  /** Empty where the node needs none. Never printed. */
+  readonly password: string;
+  readonly database: string;
+}
+
+export type AuthMethod = 'scram-sha-256' | 'trust';
+
+export interface UserConfig {
+  readonly name: string;
+  /** What clients prove: the password itself or a SCRAM-SHA-256 verifier. Never printed. */
+  readonly secret: string;
+  /** What Tidemark logs in to the nodes with; empty where they need none. Never printed. */
+  readonly serverPassword: string;
+}
+
+export interface ClientsConfig {
+  /** Client connections at one time. */
+  readonly max: number;
+  readonly loginTimeoutMs: number;
+}
+
+export interface PoolConfig {
+  /** Server connections per (database, user, node). */
+  readonly size: number;
+  /** How long a statement waits for a server connection. */
+  readonly waitTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly lifetimeMs: number;
+  /** A connection idle for longer is checked before it is used. */
+  readonly checkAfterIdleMs: number;
+  /** Prepared statements kept on one server connection. */
+  readonly statementsMax: number;
+}
+
+/** strong is served by the primary. */
+export type Consistency = 'eventual' | 'bounded' | 'session' | 'strong';
+export const consistencyLevels = ['eventual', 'bounded', 'session', 'strong'] as const;
+
+export interface FreshnessConfig {
+  readonly consistency: Consistency;
+  /** The lag budget of every read but `eventual` ones. */
+  readonly maxStalenessMs: number;
+  /** How long a read waits for a replica before it falls back to the primary. */
+  readonly waitTimeoutMs: number;
+  /** Pause between two samples of a node while nobody waits for it. */
+  readonly sampleIntervalMs: number;
+  /** How long a statement that needs the primary waits for one to appear. */
+  readonly primaryWaitTimeoutMs: number;
+}
+
+export interface LogConfig {
+  readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  /** One line per statement with its target and reason (never its text's literals). */
+  readonly statements: boolean;
+}

@@ -1,0 +1,169 @@
+/** Severity of an ErrorResponse: ERROR keeps the connection, FATAL closes it. */
+export type Severity = 'ERROR' | 'FATAL';
+
+interface ErrorTemplate {
+  readonly sqlstate: string;
+  readonly severity: Severity;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+/**
+ * Every error that the proxy itself raises. `%s` takes the arguments in order.
+ * SQLSTATEs are those that PostgreSQL uses for the same trouble (appendix A of its manual).
+ */
+const templates = {
+  protocolViolation: {
+    sqlstate: '08P01',
+    severity: 'FATAL',
+    message: '%s',
+  },
+  unsupportedProtocol: {
+    sqlstate: '0A000',
+    severity: 'FATAL',
+    message: 'unsupported frontend protocol %s: server supports 3.0 to 3.2',
+  },
+  startupPacketInvalid: {
+    sqlstate: '08P01',
+    severity: 'FATAL',
+    message: 'invalid startup packet: %s',
+  },
+  noUserName: {
+    sqlstate: '28000',
+    severity: 'FATAL',
+    message: 'no PostgreSQL user name specified in startup packet',
+  },
+  passwordFailed: {
+    sqlstate: '28P01',
+    severity: 'FATAL',
+    message: 'password authentication failed for user "%s"',
+  },
+  replicationUnsupported: {
+    sqlstate: '0A000',
+    severity: 'FATAL',
+    message: 'replication connections are not supported by Tidemark',
+    hint: 'Connect the replication client to the primary directly.',
+  },
+  loginTimeout: {
+    sqlstate: '08P01',
+    severity: 'FATAL',
+    message: 'canceling authentication due to timeout',
+  },
+  tooManyClients: {
+    sqlstate: '53300',
+    severity: 'FATAL',
+    message: 'sorry, too many clients already (%s)',
+    hint: 'Raise clients.max in the configuration of Tidemark.',
+  },
+  shuttingDown: {
+    sqlstate: '57P01',
+    severity: 'FATAL',
+    message: 'terminating connection: Tidemark is shutting down',
+  },
+  idleInReset: {
+    sqlstate: '57P01',
+    severity: 'FATAL',
+    message: 'terminating connection: the server connection that held its session objects was lost',
+    hint: 'Reconnect. Objects such as temporary tables, held cursors and LISTEN live on one server connection and went with it.',
+  },
+  noPrimary: {
+    sqlstate: '57P03',
+    severity: 'ERROR',
+    message: 'no primary is available (waited %s ms)',
+    hint: 'The statement was not sent to any server and can be retried. Tidemark uses the primary again as soon as it answers.',
+  },
+  noServer: {
+    sqlstate: '57P03',
+    severity: 'ERROR',
+    message: 'no server is available for this read: %s',
+    hint: 'The statement was not executed and can be retried.',
+  },
+  poolTimeout: {
+    sqlstate: '53300',
+    severity: 'ERROR',
+    message: 'no server connection became free within %s ms (pool of %s)',
+    hint: 'Raise pool.size, or look for transactions that stay open.',
+  },
+  connectFailed: {
+    sqlstate: '08006',
+    severity: 'ERROR',
+    message: 'could not connect to the server: %s',
+    hint: 'The statement was not sent to any server and can be retried.',
+  },
+  serverLost: {
+    sqlstate: '08006',
+    severity: 'ERROR',
+    message: 'the connection to the server was lost while the statement ran',
+    hint: 'Whether the statement took effect is unknown: check before repeating it.',
+  },
+  readLost: {
+    sqlstate: '08006',
+    severity: 'ERROR',
+    message: 'the connection to the server was lost while the result was being sent',
+    hint: 'The statement only read; it can be repeated.',
+  },
+  transactionAborted: {
+    sqlstate: '25P02',
+    severity: 'ERROR',
+    message: 'current transaction is aborted, commands ignored until end of transaction block',
+  },
+  queryCanceled: {
+    sqlstate: '57014',
+    severity: 'ERROR',
+    message: 'canceling statement due to user request',
+  },
+  unknownSetting: {
+    sqlstate: '42704',
+    severity: 'ERROR',
+    message: 'unrecognized configuration parameter "%s"',
+  },
+  invalidSetting: {
+    sqlstate: '22023',
+    severity: 'ERROR',
+    message: 'invalid value for parameter "%s": "%s"',
+    hint: '%s',
+  },
+  noStatement: {
+    sqlstate: '26000',
+    severity: 'ERROR',
+    message: 'prepared statement "%s" does not exist',
+  },
+  noUnnamedStatement: {
+    sqlstate: '26000',
+    severity: 'ERROR',
+    message: 'unnamed prepared statement does not exist',
+  },
+  duplicateStatement: {
+    sqlstate: '42P05',
+    severity: 'ERROR',
+    message: 'prepared statement "%s" already exists',
+  },
+  notOnReplica: {
+    sqlstate: '25006',
+    severity: 'ERROR',
+    message: 'this READ ONLY transaction runs on a replica, which cannot run this statement',
+    hint: 'Run it as the first statement of the transaction, or outside it.',
+  },
+} as const satisfies Record<string, ErrorTemplate>;
+
+export type ErrorName = keyof typeof templates;
+
+/** An error for the client, with a true SQLSTATE and where possible a hint on what to do. */
+export class ProxyError extends Error {
+  readonly code: ErrorName;
+  readonly sqlstate: string;
+  readonly severity: Severity;
+  readonly hint: string | undefined;
+
+  constructor(code: ErrorName, ...values: readonly (string | number)[]) {
+    const template: ErrorTemplate = templates[code];
+    let next = 0;
+    const fill = (text: string) => text.replace(/%s/g, () => String(values[next++] ?? ''));
+    super(fill(template.message));
+    this.name = 'ProxyError';
+    this.code = code;
+    this.sqlstate = template.sqlstate;
+    this.severity = template.severity;
+    this.hint = template.hint === undefined ? undefined : fill(template.hint);
+  }
+}

@@ -1,0 +1,26 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    reporters: ['default', './test/support/count-reporter.ts'],
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts'],
+        },
+      },
+      {
+        test: {
+          name: 'integration',
+          include: ['test/integration/**/*.test.ts'],
+          // Every file starts a real cluster: a hung one must fail, not stall the run.
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          // Clusters of three servers each: few at a time, or they starve each other.
+          maxWorkers: 2,
+        },
+      },
+    ],
+  },
+});
