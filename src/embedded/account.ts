@@ -1,0 +1,68 @@
+import { execFile } from 'node:child_process';
+import { chown, stat } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { EmbeddedError } from './embedded-error.ts';
+import { runCommand } from './run-command.ts';
+
+const execFileAsync = promisify(execFile);
+
+/** Who the servers run as. */
+export interface Account {
+  readonly name: string;
+  /** What to switch to; empty when the servers run as this program's own user. */
+  readonly ids: { readonly uid?: number; readonly gid?: number };
+}
+
+/** In the order of preference; nearly every system has one of them. */
+const unprivilegedNames = ['postgres', 'nobody'];
+
+/**
+ * PostgreSQL refuses to run as root (check_root in src/backend/main/main.c): root's servers run
+ * as an unprivileged account. Data that already belongs to somebody stays with its owner.
+ *
+ * @param existingData a data directory of an earlier start, if there is one
+ * @throws EmbeddedError when root has no account to switch to, or the data belongs to another user
+ */
+export async function chooseAccount(existingData: string | undefined): Promise<Account> {
+  const owner = existingData === undefined ? undefined : await stat(existingData);
+  const ownUid = process.getuid?.() ?? 0;
+  if (ownUid !== 0) {
+    if (owner !== undefined && owner.uid !== ownUid) {
+      throw new EmbeddedError(
+        `${existingData} belongs to another user (uid ${owner.uid}): start as root or as that user, or choose another data folder`,
+      );
+    }
+    return { name: `uid ${ownUid}`, ids: {} };
+  }
+  if (owner !== undefined && owner.uid !== 0) {
+    return { name: `uid ${owner.uid}`, ids: { uid: owner.uid, gid: owner.gid } };
+  }
+  for (const name of unprivilegedNames) {
+    const [uid, gid] = await Promise.all([numericId('-u', name), numericId('-g', name)]);
+    if (uid !== undefined && gid !== undefined && uid !== 0) return { name, ids: { uid, gid } };
+  }
+  throw new EmbeddedError(
+    `PostgreSQL refuses to run as root, and there is no account named ${unprivilegedNames.join(' or ')} to run it as: start as an ordinary user`,
+  );
+}
+
+async function numericId(option: '-u' | '-g', name: string): Promise<number | undefined> {
+  try {
+    const { stdout } = await execFileAsync('id', [option, name]);
+    return Number(stdout.trim());
+  } catch {
+    return undefined;
+  }
+}
+
+/** True when the account can enter the folder: asked of the kernel, which knows ACLs too. */
+export async function canEnter(account: Account, folder: string): Promise<boolean> {
+  const result = await runCommand(account, '/bin/sh', ['-c', 'cd "$1"', 'sh', folder]);
+  return result.code === 0;
+}
+
+/** Gives the path to the account; nothing to do when the servers run as this program's user. */
+export async function giveTo(account: Account, path: string): Promise<void> {
+  const { uid, gid } = account.ids;
+  if (uid !== undefined && gid !== undefined) await chown(path, uid, gid);
+}
