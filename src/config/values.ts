@@ -2,6 +2,13 @@ import type { Field, IntegerField, SectionValues } from './fields.ts';
 import { dotted, type Entry, type Source } from './source.ts';
 import { durationMs, nearest } from './suggest.ts';
 
+/** What a section is when the file says nothing about it. */
+export function sectionDefaults<S extends Record<string, Field>>(fields: S): SectionValues<S> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([key, field]) => [camelCase(key), field.default]),
+  ) as SectionValues<S>;
+}
+
 /** Reads a section whose keys are in a table; what is missing or wrong gets its default. */
 export function readSection<S extends Record<string, Field>>(
   source: Source,
