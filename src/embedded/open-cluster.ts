@@ -328,7 +328,11 @@ async function endLeftovers(home: string, progress: (line: string) => void): Pro
       const dataDir = join(home, name);
       const ended = await endServer(dataDir, clusterNameOf(home, name), leftoverLimitMs);
       if (ended) progress(`stopped ${name}, left running by a program that was killed`);
-      // A copy or initdb that was cut off.
+      // Now nobody runs there. PostgreSQL itself goes by the bare pid (CreateLockFile in
+      // miscinit.c) and would refuse to start if that is a zombie's, or was given to another
+      // process of the account, as happens in a container where pids repeat.
+      await rm(join(dataDir, 'postmaster.pid'), { force: true });
+      // Of an initdb that was cut off.
       await rm(`${dataDir}.password`, { force: true });
     }),
   );

@@ -1,0 +1,109 @@
+import { spawn } from 'node:child_process';
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { processIdentity } from '../../src/embedded/processes.ts';
+
+const prefix = 'tidemark-test-';
+const ownerFile = 'owner';
+
+/**
+ * Ends every server below the folder, then removes it. Known by `-D FOLDER/...` on the command
+ * line of the postmaster; SIGQUIT lets it give back its shared memory, SIGKILL comes after.
+ */
+const removal = `
+postmasters() {
+  for entry in /proc/[0-9]*; do
+    case "$(tr '\\0' ' ' < "$entry/cmdline" 2>/dev/null)" in
+      *"/postgres -D $1/"*) echo "\${entry#/proc/}" ;;
+    esac
+  done
+}
+pids=$(postmasters "$1")
+for pid in $pids; do
+  children=$(cat /proc/$pid/task/*/children 2>/dev/null)
+  kill -CONT $pid $children 2>/dev/null
+  kill -QUIT $pid 2>/dev/null
+done
+for attempt in 1 2 3 4 5 6 7 8 9 10; do
+  [ -z "$(postmasters "$1")" ] && break
+  sleep 0.2
+done
+for pid in $(postmasters "$1"); do
+  kill -KILL $(cat /proc/$pid/task/*/children 2>/dev/null) $pid 2>/dev/null
+done
+# A postmaster that was killed could not give back its System V segment (line 7: key and id).
+for file in "$1"/*/*/postmaster.pid; do
+  set -- "$1" $(sed -n 7p "$file" 2>/dev/null)
+  [ -n "$(awk -v key="$2" -v id="$3" '$1 == key && $2 == id && $7 == 0' /proc/sysvipc/shm)" ] &&
+    ipcrm -m "$3"
+done
+rm -rf "$1"
+`;
+
+/** A folder that is removed, and whose servers are ended, when this process is gone in any way. */
+export interface WatchedFolder {
+  readonly path: string;
+  /** Ends what runs below it and removes it. */
+  remove(): Promise<void>;
+}
+
+/** Makes a folder in the system's temp folder; removes those of test processes that are dead. */
+export async function watchedFolder(): Promise<WatchedFolder> {
+  await sweepDead();
+  const path = realpathSync(mkdtempSync(join(tmpdir(), prefix)));
+  // Root's servers run as another account.
+  chmodSync(path, 0o755);
+  writeFileSync(join(path, ownerFile), `${process.pid} ${await processIdentity(process.pid)}`);
+  // Blocks until its input ends, which happens when this process ends, also by SIGKILL. In a
+  // session of its own, so that Ctrl-C on the test run does not take it along.
+  const watchdog = spawn('/bin/sh', ['-c', `cat > /dev/null; ${removal}`, 'sh', path], {
+    cwd: '/',
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  });
+  watchdog.unref();
+  const input = watchdog.stdin as typeof watchdog.stdin & { unref(): void };
+  input.unref();
+  return {
+    path,
+    remove: () =>
+      new Promise((resolve) => {
+        watchdog.ref();
+        watchdog.once('exit', () => resolve());
+        input.end();
+      }),
+  };
+}
+
+/** What is left of a run whose watchdog was killed too, or of a machine that was switched off. */
+async function sweepDead(): Promise<void> {
+  for (const name of readdirSync(tmpdir())) {
+    if (!name.startsWith(prefix)) continue;
+    const path = join(tmpdir(), name);
+    const [pid, ...identity] = readOwner(path).split(' ');
+    if (pid === undefined || pid === '') continue;
+    if ((await processIdentity(Number(pid))) === identity.join(' ')) continue;
+    await new Promise((resolve) => {
+      spawn('/bin/sh', ['-c', removal, 'sh', path], { stdio: 'ignore' }).once('exit', resolve);
+    });
+    rmSync(path, { recursive: true, force: true });
+  }
+}
+
+function readOwner(path: string): string {
+  try {
+    return readFileSync(join(path, ownerFile), 'utf8');
+  } catch {
+    // Being made by another test process at this moment.
+    return '';
+  }
+}
