@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { clusterProblems, describeNode, nodeProblems } from './check/findings.ts';
+import { clusterProblems, describeNode, nodeNotes, nodeProblems } from './check/findings.ts';
 import { type Probe, probeLsn, probeNode, probeUser } from './check/probe-node.ts';
 import { addressText } from './config/address.ts';
 import type { Config, NodeConfig } from './config.ts';
@@ -37,6 +37,7 @@ export async function checkCluster(
   };
   for (const probe of probes) {
     lines.push(describeNode(probe, lags.get(probe) ?? null));
+    lines.push(...nodeNotes(probe).map((note) => `  note: ${note}`));
     addProblems([...nodeProblems(probe, config), ...(refusedLogins.get(probe.node) ?? [])], '  ');
   }
   addProblems(clusterProblems(probes, claimedPrimary), '');

@@ -38,6 +38,16 @@ function describeLag(lagBytes: bigint | null): string {
   return lagBytes < caughtUpBytes ? 'caught up' : `${lagBytes} bytes of WAL behind the primary`;
 }
 
+/** What one node cannot do that Tidemark can do without. */
+export function nodeNotes({ node, facts }: Probe): string[] {
+  if (facts?.replica == null || facts.maySeeReceiver) {
+    return [];
+  }
+  return [
+    `user ${node.user} does not see the WAL receiver, so that its timeline and its state are known less exactly: GRANT pg_monitor TO "${node.user.replaceAll('"', '""')}"`,
+  ];
+}
+
 /** What is wrong with one node by itself. */
 export function nodeProblems(probe: Probe, config: Config): string[] {
   const { facts } = probe;
@@ -45,7 +55,7 @@ export function nodeProblems(probe: Probe, config: Config): string[] {
     return [probe.problem];
   }
   const problems = facts.missingPrivileges.map(
-    (privilege) => `user ${probe.node.user} may not use ${privilege}`,
+    (privilege) => `user ${probe.node.user} may not call ${privilege}`,
   );
   if (facts.versionNumber < oldestVersionNumber) {
     problems.push(`PostgreSQL ${facts.version} is not supported: upgrade to 14 or newer`);

@@ -12,10 +12,10 @@ export interface NodeFacts {
   readonly systemIdentifier: string | null;
   readonly maxConnections: number;
   readonly reservedConnections: number;
-  /** Functions and views that the login may not use, with the GRANT that changes it. */
+  /** Functions of the monitor that the login may not call, with the GRANT that changes it. */
   readonly missingPrivileges: readonly string[];
-  /** Insert LSN of a primary, replay LSN of a replica; null where it cannot be read. */
-  readonly lsn: bigint | null;
+  /** Whether the login sees more of pg_stat_wal_receiver than its pid. */
+  readonly maySeeReceiver: boolean;
   readonly timeline: number | null;
   /** Only of replicas. */
   readonly replica: ReplicaFacts | null;
@@ -36,6 +36,16 @@ export type Probe =
   | { readonly node: NodeConfig; readonly facts: null; readonly problem: string };
 
 const queryTimeoutMs = 5_000;
+
+const monitorFunctions = [
+  'pg_control_system()',
+  'pg_control_recovery()',
+  'pg_current_wal_insert_lsn()',
+  'pg_current_wal_flush_lsn()',
+  'pg_last_wal_replay_lsn()',
+  'pg_postmaster_start_time()',
+  'pg_walfile_name(pg_lsn)',
+];
 
 /** Logs in to a node and asks what check reports. Never throws. */
 export async function probeNode(node: NodeConfig, config: Config): Promise<Probe> {
@@ -109,46 +119,47 @@ async function readFacts(client: Client, user: string): Promise<NodeFacts> {
            pg_is_in_recovery() AS is_replica,
            current_setting('max_connections')::int AS max_connections,
            current_setting('superuser_reserved_connections')::int AS reserved,
-           has_function_privilege('pg_control_system()', 'EXECUTE') AS may_control,
-           has_function_privilege('pg_current_wal_insert_lsn()', 'EXECUTE') AS may_insert_lsn,
-           has_function_privilege('pg_last_wal_replay_lsn()', 'EXECUTE') AS may_replay_lsn,
-           pg_has_role('pg_read_all_stats', 'USAGE') AS may_stats`);
+           pg_has_role('pg_read_all_stats', 'USAGE') AS may_see_receiver`);
   const base = rows[0];
+  const forbidden = await readForbidden(client);
+  const may = (name: string) => !forbidden.some((signature) => signature.startsWith(`${name}(`));
   const isReplica: boolean = base.is_replica;
   const role = `"${user.replaceAll('"', '""')}"`;
-  const missing = (['control_system', 'current_wal_insert_lsn', 'last_wal_replay_lsn'] as const)
-    .filter(
-      (name) =>
-        !base[
-          {
-            control_system: 'may_control',
-            current_wal_insert_lsn: 'may_insert_lsn',
-            last_wal_replay_lsn: 'may_replay_lsn',
-          }[name]
-        ],
-    )
-    .map((name) => `pg_${name}(): GRANT EXECUTE ON FUNCTION pg_${name}() TO ${role}`);
-  if (!base.may_stats) {
-    missing.push(`pg_stat_wal_receiver: GRANT pg_monitor TO ${role}`);
-  }
   return {
     versionNumber: base.version_number,
     version: String(base.version).split(' ', 1)[0]!,
     isReplica,
-    systemIdentifier: base.may_control
-      ? (await client.query('SELECT system_identifier::text AS id FROM pg_control_system()'))
-          .rows[0].id
-      : null,
+    systemIdentifier: may('pg_control_system') ? await readSystemIdentifier(client) : null,
     maxConnections: base.max_connections,
     reservedConnections: base.reserved,
-    missingPrivileges: missing,
-    lsn: (isReplica ? base.may_replay_lsn : base.may_insert_lsn)
-      ? await readLsn(client, isReplica)
-      : null,
+    missingPrivileges: forbidden.map(
+      (signature) => `${signature}: GRANT EXECUTE ON FUNCTION ${signature} TO ${role}`,
+    ),
+    maySeeReceiver: base.may_see_receiver,
     ...(isReplica
-      ? await readReplica(client, base.may_stats)
-      : { timeline: await readPrimaryTimeline(client), replica: null }),
+      ? await readReplica(client, base.may_see_receiver)
+      : {
+          timeline: may('pg_walfile_name') ? await readPrimaryTimeline(client) : null,
+          replica: null,
+        }),
   };
+}
+
+/** Which of the functions that the monitor calls this login may not. */
+async function readForbidden(client: Client): Promise<string[]> {
+  const { rows } = await client.query<{ signature: string }>(
+    `SELECT signature FROM unnest($1::text[]) AS signature
+     WHERE NOT has_function_privilege(signature, 'EXECUTE')`,
+    [monitorFunctions],
+  );
+  return rows.map(({ signature }) => signature);
+}
+
+async function readSystemIdentifier(client: Client): Promise<string> {
+  const { rows } = await client.query(
+    'SELECT system_identifier::text AS id FROM pg_control_system()',
+  );
+  return rows[0].id;
 }
 
 async function readLsn(client: Client, isReplica: boolean): Promise<bigint | null> {

@@ -16,7 +16,7 @@ import {
 import { type PlacedNode, readNodes } from './nodes.ts';
 import { type Surroundings, unreadable } from './secrets.ts';
 import { type Entry, Source } from './source.ts';
-import { type FileUser, mergeUsers, readUsers } from './users.ts';
+import { mergeUsers, readUsers } from './users.ts';
 import { quoted, readField, readSection } from './values.ts';
 
 /**
@@ -72,7 +72,7 @@ function readConfig(source: Source, surroundings: Surroundings): Config {
   );
   const isEmbedded = checkServers(source, top, placedNodes);
   const embedded = read('embedded');
-  checkAuth(source, top, { auth, listen, users, fileUsers });
+  checkAuth(source, top, { auth, listen, users, isEmbedded });
   return {
     listen,
     http,
@@ -190,10 +190,10 @@ function checkAuth(
     auth: AuthMethod;
     listen: Address;
     users: readonly UserConfig[];
-    fileUsers: readonly FileUser[];
+    isEmbedded: boolean;
   },
 ): void {
-  const { auth, listen, users, fileUsers } = given;
+  const { auth, listen, users, isEmbedded } = given;
   const place = top.get('auth')?.value ?? null;
   if (auth === 'trust' && !isLoopback(listen.host)) {
     source.report(
@@ -201,9 +201,11 @@ function checkAuth(
       `auth: trust lets everybody in who reaches ${addressText(listen)}: write auth: scram-sha-256, or listen: 127.0.0.1:${listen.port}`,
     );
   }
-  // Users that were left out for a problem of their own, or stand in a node's bad URL, are reported already.
-  const hasOwnProblem = source.hasProblemIn('users') || source.hasProblemIn('nodes');
-  if (auth === 'scram-sha-256' && users.length === 0 && fileUsers.length === 0 && !hasOwnProblem) {
+  // An embedded cluster has a user of its own, with a password that it makes up. Users that were
+  // left out for a problem of their own, or stand in a node's bad URL, are reported already.
+  const isSomebodyKnown =
+    isEmbedded || users.length > 0 || source.hasProblemIn('users') || source.hasProblemIn('nodes');
+  if (auth === 'scram-sha-256' && !isSomebodyKnown) {
     source.report(
       top.get('users')?.key ?? place,
       'nobody could log in: write users: with a line "- name: app" and below it "password: ...", or auth: trust where listen is a loopback address',
