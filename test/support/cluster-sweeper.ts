@@ -16,15 +16,14 @@ const prefix = 'tidemark-test-';
 const ownerFile = 'owner';
 
 /**
- * Ends every server below the folder, then removes it. Known by `-D FOLDER/...` on the command
- * line of the postmaster; SIGQUIT lets it give back its shared memory, SIGKILL comes after.
+ * Ends every server below the folder, then removes it. Postmasters are known by an argument below
+ * the folder, which their children do not have; SIGQUIT lets it give back its shared memory, SIGKILL comes after.
  */
 const removal = `
 postmasters() {
-  for entry in /proc/[0-9]*; do
-    case "$(tr '\\0' ' ' < "$entry/cmdline" 2>/dev/null)" in
-      *"/postgres -D $1/"*) echo "\${entry#/proc/}" ;;
-    esac
+  for file in $(grep -lsz "^$1/" /proc/[0-9]*/cmdline); do
+    entry=\${file%/cmdline}
+    [ "$(cat "$entry/comm")" = postgres ] && echo "\${entry#/proc/}"
   done
 }
 pids=$(postmasters "$1")
