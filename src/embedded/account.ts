@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { chown, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { EmbeddedError } from './embedded-error.ts';
 import { runCommand } from './run-command.ts';
@@ -18,25 +19,23 @@ const unprivilegedNames = ['postgres', 'nobody'];
 
 /**
  * PostgreSQL refuses to run as root (check_root in src/backend/main/main.c): root's servers run
- * as an unprivileged account. Data that already belongs to somebody stays with its owner.
+ * as the owner of the folder or its data or, where that is root too, as an unprivileged account.
  *
- * @param existingData a data directory of an earlier start, if there is one
+ * @param home the folder of the cluster, which exists
  * @throws EmbeddedError when root has no account to switch to, or the data belongs to another user
  */
-export async function chooseAccount(existingData: string | undefined): Promise<Account> {
-  const owner = existingData === undefined ? undefined : await stat(existingData);
+export async function chooseAccount(home: string): Promise<Account> {
+  const owners = [await ownerOf(join(home, 'primary')), await ownerOf(home)];
   const ownUid = process.getuid?.() ?? 0;
   if (ownUid !== 0) {
-    if (owner !== undefined && owner.uid !== ownUid) {
-      throw new EmbeddedError(
-        `${existingData} belongs to another user (uid ${owner.uid}): start as root or as that user, or choose another data folder`,
-      );
-    }
-    return { name: `uid ${ownUid}`, ids: {} };
+    const other = owners.find((owner) => owner !== undefined && owner.uid !== ownUid);
+    if (other === undefined) return { name: `uid ${ownUid}`, ids: {} };
+    throw new EmbeddedError(
+      `the data in ${home} belongs to another user (uid ${other.uid}): start as that user or as root, or choose another data folder`,
+    );
   }
-  if (owner !== undefined && owner.uid !== 0) {
-    return { name: `uid ${owner.uid}`, ids: { uid: owner.uid, gid: owner.gid } };
-  }
+  const owner = owners.find((one) => one !== undefined);
+  if (owner !== undefined && owner.uid !== 0) return { name: `uid ${owner.uid}`, ids: owner };
   for (const name of unprivilegedNames) {
     const [uid, gid] = await Promise.all([numericId('-u', name), numericId('-g', name)]);
     if (uid !== undefined && gid !== undefined && uid !== 0) return { name, ids: { uid, gid } };
@@ -44,6 +43,15 @@ export async function chooseAccount(existingData: string | undefined): Promise<A
   throw new EmbeddedError(
     `PostgreSQL refuses to run as root, and there is no account named ${unprivilegedNames.join(' or ')} to run it as: start as an ordinary user`,
   );
+}
+
+async function ownerOf(path: string): Promise<{ uid: number; gid: number } | undefined> {
+  try {
+    const { uid, gid } = await stat(path);
+    return { uid, gid };
+  } catch {
+    return undefined;
+  }
 }
 
 async function numericId(option: '-u' | '-g', name: string): Promise<number | undefined> {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { chown, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { EmbeddedError } from './embedded-error.ts';
 import { statePath } from './home-folder.ts';
@@ -42,5 +42,8 @@ export async function saveState(home: string, state: ClusterState): Promise<void
   const path = statePath(home);
   // Rename is atomic: a kill between the two leaves the old state, never half a file.
   await writeFile(`${path}.new`, `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600 });
+  // Started as root for once, in a user's folder: the user must be able to start it again.
+  const { uid, gid } = await stat(home);
+  if (process.getuid?.() === 0) await chown(`${path}.new`, uid, gid);
   await rename(`${path}.new`, path);
 }

@@ -21,7 +21,8 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
   const path = join(folder, 'lock');
   const own = `${process.pid} ${await processIdentity(process.pid)}\n`;
   const draft = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}`;
-  await writeFile(draft, own, { mode: 0o600 });
+  // For everybody to read: the next to ask may be another user.
+  await writeFile(draft, own, { mode: 0o644 });
   try {
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
       // link fails when the name exists, and shows nobody a half-written file.

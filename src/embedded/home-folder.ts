@@ -49,9 +49,18 @@ export async function openHome(
   );
 }
 
-/** Where the data of an earlier start lies, or would lie: the data folder or what its `location` names. */
+/**
+ * Where the data of an earlier start lies, or would lie: the data folder, which is made, or the
+ * folder that its file `location` names.
+ *
+ * @throws EmbeddedError when the data folder cannot be made
+ */
 export async function existingHome(dataDir: string): Promise<string> {
-  await mkdir(dataDir, { recursive: true });
+  try {
+    await mkdir(dataDir, { recursive: true });
+  } catch (error) {
+    throw new EmbeddedError(`cannot make the data folder: ${(error as Error).message}`);
+  }
   try {
     return (await readFile(join(dataDir, locationFile), 'utf8')).trim();
   } catch {

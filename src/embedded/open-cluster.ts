@@ -91,8 +91,7 @@ export class OpenCluster {
   /** @throws EmbeddedError, with nothing left running */
   static async open(options: OpenClusterOptions): Promise<OpenCluster> {
     assertReplicas(options.replicas);
-    const earlier = join(await existingHome(options.dataDir), 'primary');
-    const account = await chooseAccount((await isInitialised(earlier)) ? earlier : undefined);
+    const account = await chooseAccount(await existingHome(options.dataDir));
     const home = await openHome(options.dataDir, account, options.progress);
     const lock = await lockFolder(home);
     try {
