@@ -44,19 +44,28 @@ export function parseConfig(
   env: Surroundings['env'] = process.env,
 ): Config {
   const source = new Source(text);
-  const config = source.broken
+  const top = source.broken
     ? null
-    : readConfig(source, { env, folder: dirname(resolve(fileName)) });
+    : source.entries(source.root, '', topLevelKeys, (key) => homeOf(key, ''));
+  if (top === null && source.problems.length === 0) {
+    source.report(null, `the file is empty: ${serversAdvice}`);
+  }
+  const config =
+    top === null ? null : readConfig(source, top, { env, folder: dirname(resolve(fileName)) });
   if (config === null || source.problems.length > 0) {
     throw new ConfigError(fileName, source.problems);
   }
   return deepFreeze(config);
 }
 
-function readConfig(source: Source, surroundings: Surroundings): Config {
-  const top =
-    source.entries(source.root, '', topLevelKeys, (key) => homeOf(key, '')) ??
-    new Map<string, Entry>();
+const serversAdvice =
+  'write nodes: with a line "- url: postgres://user:password@host:5432/database" for each, or embedded: for a cluster that Tidemark starts itself';
+
+function readConfig(
+  source: Source,
+  top: ReadonlyMap<string, Entry>,
+  surroundings: Surroundings,
+): Config {
   const read = <K extends keyof typeof sections>(name: K) =>
     readSection(source, top.get(name), name, sections[name], (key) => homeOf(key, name));
   const authEntry = top.get('auth');
@@ -173,12 +182,8 @@ function checkServers(
   if (embedded !== undefined) {
     return true;
   }
-  const isEmpty = nodes.length === 0 && source.items(listed, 'nodes', '').length === 0;
-  if (isEmpty && !source.hasProblemIn('nodes')) {
-    source.report(
-      listed?.key ?? null,
-      'no servers: write nodes: with a line "- url: postgres://user:password@host:5432/database" for each, or embedded: for a cluster that Tidemark starts itself',
-    );
+  if (nodes.length === 0 && !source.hasProblemIn('nodes')) {
+    source.report(listed?.key ?? null, `no servers: ${serversAdvice}`);
   }
   return false;
 }

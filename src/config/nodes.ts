@@ -20,8 +20,7 @@ export function readNodes(
 ): PlacedNode[] {
   const placed: PlacedNode[] = [];
   const items = source.items(entry, 'nodes', 'url: postgres://user:password@host:5432/database');
-  for (const [index, item] of items.entries()) {
-    const path = `nodes[${index + 1}]`;
+  for (const { node: item, path } of items) {
     const entries = source.entries(item, path, nodeKeys);
     if (entries === null) {
       continue;

@@ -22,6 +22,12 @@ export interface Entry {
   readonly value: Node | null;
 }
 
+export interface Item {
+  readonly node: Node;
+  /** What messages call it: `nodes[1]` is the first. */
+  readonly path: string;
+}
+
 /**
  * Own words for what the YAML parser finds: its messages quote the file, and what a file has
  * unquoted in the wrong place is often a password.
@@ -137,7 +143,7 @@ export class Source {
   }
 
   /** The items of a list; empty where there is nothing or it is no list. */
-  items(entry: Entry | undefined, path: string, example: string): Node[] {
+  items(entry: Entry | undefined, path: string, example: string): Item[] {
     const list = this.resolve(entry?.value ?? null);
     if (isNothing(list)) {
       return [];
@@ -146,7 +152,17 @@ export class Source {
       this.report(list, `${path}: expected a list: write "- ${example}" on a line below it`);
       return [];
     }
-    return list.items.map((item) => this.resolve(item as Node)).filter((item) => item !== null);
+    const items: Item[] = [];
+    for (const [index, unresolved] of list.items.entries()) {
+      const item = this.resolve(unresolved as Node | null);
+      const itemPath = `${path}[${index + 1}]`;
+      if (isNothing(item)) {
+        this.report(item ?? list, `${itemPath}: nothing here: write ${example}`);
+      } else {
+        items.push({ node: item, path: itemPath });
+      }
+    }
+    return items;
   }
 
   /** What a scalar says; undefined for mappings and lists, null for nothing. */

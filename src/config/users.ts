@@ -30,8 +30,7 @@ export function readUsers(
   surroundings: Surroundings,
 ): FileUser[] {
   const users: FileUser[] = [];
-  for (const [index, item] of source.items(entry, 'users', 'name: app').entries()) {
-    const path = `users[${index + 1}]`;
+  for (const { node: item, path } of source.items(entry, 'users', 'name: app')) {
     const entries = source.entries(item, path, userKeys);
     if (entries === null) {
       continue;

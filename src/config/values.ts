@@ -84,7 +84,7 @@ function integerProblem<T>(
       ? undefined
       : reject(`${value} is out of range: write ${range}${isMs ? ' milliseconds' : ''}`);
   }
-  if (typeof value === 'number') {
+  if (typeof value === 'number' && Number.isFinite(value)) {
     return reject(`expected a whole number, found ${value}: write ${Math.round(value)}`);
   }
   const ms = typeof value === 'string' && isMs ? durationMs(value) : null;

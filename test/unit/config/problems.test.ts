@@ -71,6 +71,11 @@ const onLine3: [name: string, snippet: string, message: string][] = [
   ],
   ['a fraction', 'pool: { size: 2.4 }', 'pool.size: expected a whole number, found 2.4: write 2'],
   [
+    'no finite number',
+    'pool: { size: .inf }',
+    'pool.size: expected a whole number from 1 to 10000, found Infinity: write for example 20',
+  ],
+  [
     'text for a number',
     'pool: { size: many }',
     'pool.size: expected a whole number from 1 to 10000, found "many": write for example 20',
@@ -188,7 +193,22 @@ describe('a problem is reported with its line and what to write instead', () => 
       expect.stringMatching(/^1: no servers: write nodes:/),
     ]);
     expect(problemsOf('auth: trust\nnodes:\n')).toEqual([expect.stringMatching(/^2: no servers/)]);
-    expect(problemsOf('')).toContainEqual(expect.stringMatching(/^1: no servers/));
+    expect(problemsOf('# nothing')).toEqual([
+      expect.stringMatching(/^1: the file is empty: write nodes:/),
+    ]);
+    expect(problemsOf('nodes: {}')).toEqual([
+      '1: nodes: expected a list: write "- url: postgres://user:password@host:5432/database" on a line below it',
+    ]);
+    expect(problemsOf('nodes:\n  -\n  - name: a')).toEqual([
+      '2: nodes[1]: nothing here: write url: postgres://user:password@host:5432/database',
+      '3: nodes[2]: no url: write url: postgres://user:password@host:5432/database',
+    ]);
+  });
+
+  it('a file that is no mapping', () => {
+    expect(problemsOf('- listen: 127.0.0.1:1')).toEqual([
+      expect.stringMatching(/^1: the file: expected lines of key: value/),
+    ]);
   });
 
   it('trust on a listener that others reach', () => {
