@@ -36,12 +36,18 @@ export async function chooseAccount(home: string): Promise<Account> {
   }
   const owner = owners.find((one) => one !== undefined);
   if (owner !== undefined && owner.uid !== 0) return { name: `uid ${owner.uid}`, ids: owner };
+  let obstacle = 'no such account';
   for (const name of unprivilegedNames) {
     const [uid, gid] = await Promise.all([numericId('-u', name), numericId('-g', name)]);
-    if (uid !== undefined && gid !== undefined && uid !== 0) return { name, ids: { uid, gid } };
+    if (uid === undefined || gid === undefined || uid === 0) continue;
+    const account = { name, ids: { uid, gid } };
+    // A container may have taken the right to switch users away.
+    const trial = await runCommand(account, '/bin/sh', ['-c', ':']);
+    if (trial.code === 0) return account;
+    obstacle = trial.output;
   }
   throw new EmbeddedError(
-    `PostgreSQL refuses to run as root, and there is no account named ${unprivilegedNames.join(' or ')} to run it as: start as an ordinary user`,
+    `PostgreSQL refuses to run as root, and cannot be run as ${unprivilegedNames.join(' or ')} here (${obstacle}): start as an ordinary user`,
   );
 }
 

@@ -21,13 +21,22 @@ export function serverEnvironment(): NodeJS.ProcessEnv {
 }
 
 /** Runs a program to its end as the account. Never rejects: a failure to start is a result too. */
-export function runCommand(
+export async function runCommand(
   account: Account,
   file: string,
   args: readonly string[],
 ): Promise<CommandResult> {
-  return new Promise((resolve) => {
+  try {
+    return await run(account, file, args);
+  } catch (error) {
+    return { code: null, output: (error as Error).message };
+  }
+}
+
+function run(account: Account, file: string, args: readonly string[]): Promise<CommandResult> {
+  return new Promise((resolve, reject) => {
     let output = '';
+    // Throws, or emits an error, depending on what is wrong.
     const child = spawn(file, args, {
       // The account may be unable to enter the directory of this program.
       cwd: '/',
@@ -37,13 +46,12 @@ export function runCommand(
       detached: true,
       ...account.ids,
     });
-    child.stdout?.on('data', (chunk: Buffer) => {
+    const collect = (chunk: Buffer) => {
       output += chunk.toString();
-    });
-    child.stderr?.on('data', (chunk: Buffer) => {
-      output += chunk.toString();
-    });
-    child.on('error', (error) => resolve({ code: null, output: error.message }));
+    };
+    child.stdout.on('data', collect);
+    child.stderr.on('data', collect);
+    child.on('error', reject);
     child.on('close', (code) => resolve({ code, output: output.trim() }));
   });
 }
