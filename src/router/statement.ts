@@ -41,6 +41,7 @@ export type PinReason =
   | 'sql-prepare'
   | 'load'
   | 'unknown-set'
+  | 'session-function'
   | 'unparsed';
 
 /** What completing a statement does to the session or to its transaction. */

@@ -1,0 +1,209 @@
+import { isUtf8 } from 'node:buffer';
+
+import { LRUCache } from 'lru-cache';
+
+import { write } from './classes.ts';
+import { decide } from './decide.ts';
+import {
+  mayChangeSession,
+  NESTING_MAX,
+  namesSession,
+  nestingBound,
+  obviousWrite,
+  plainStart,
+} from './form.ts';
+import { parseHint } from './hint.ts';
+import { parse } from './parser.ts';
+import { FORM_BYTES_MAX, formOf, scan, scanned, TEXT_BYTES_MAX } from './scanner.ts';
+import type {
+  Classified,
+  FunctionCatalog,
+  Hint,
+  StatementClass,
+  WriteReason,
+} from './statement.ts';
+
+export interface ClassifierOptions {
+  readonly catalog: FunctionCatalog;
+  /** Statements remembered, 2 to 3 entries for some. */
+  readonly entriesMax?: number;
+}
+
+const ENTRIES_MAX = 10_000;
+/** Of all keys with what hangs on them, in one cache. */
+const CACHE_BYTES_MAX = 16 * 1024 * 1024;
+/** What an entry costs beside its key: the objects of the class and of the cache. */
+const ENTRY_BYTES = 512;
+/** Longer keys are not kept: they are rarely seen twice, and would push hundreds of others out. */
+const KEY_BYTES_MAX = 16 * 1024;
+const HINTS_MAX = 1_000;
+/** Of a text too long to be parsed, enough to tell it apart in logs and measured times. */
+const LONG_KEY_BYTES = 256;
+
+/** The class of statements of this form depends on their literals: look under the exact text. */
+const EXACT = 'exact';
+
+/**
+ * Classifies query strings for one database.
+ *
+ * The cache has two kinds of keys. A literal-free form is the key of single SELECT, INSERT, UPDATE,
+ * DELETE, MERGE, WITH, VALUES and TABLE statements without effect: their class follows from names
+ * and clauses, never from a constant. Everything else is kept under its exact text with `=` in
+ * front (no form begins so), and its form leads to the marker EXACT: the value of a SET, the name in
+ * set_config('role', ...), the key of an advisory lock are what those statements mean.
+ */
+export class Classifier {
+  readonly #catalog: FunctionCatalog;
+  readonly #cache: LRUCache<string, Classified | typeof EXACT>;
+  readonly #hints = new LRUCache<string, { hint: Hint | null }>({ max: HINTS_MAX });
+
+  constructor({ catalog, entriesMax = ENTRIES_MAX }: ClassifierOptions) {
+    this.#catalog = catalog;
+    this.#cache = new LRUCache({
+      max: entriesMax,
+      maxSize: CACHE_BYTES_MAX,
+      sizeCalculation: (_, key) => key.length + ENTRY_BYTES,
+    });
+  }
+
+  /**
+   * The class of `text[start..end)`, SQL without its terminator. Never throws. `backslashEscapes` is
+   * standard_conforming_strings = off in the session: texts with a backslash are then not understood.
+   */
+  classify(text: Buffer, start: number, end: number, backslashEscapes = false): Classified {
+    scan(text, start, end);
+    const hint = scanned.hintRanges.length === 0 ? null : this.#hintOf(text);
+    const classified = this.#classify(text, start, end, backslashEscapes);
+    return hint === null ? classified : { ...classified, hint };
+  }
+
+  /** A replica refused the statement as a write: from now on statements of its key are writes. */
+  learnWrite(classified: Classified): void {
+    if (classified.key.length > KEY_BYTES_MAX) return;
+    const statements = classified.statements.map((statement) =>
+      statement.access === 'write' ? statement : write(statement.tag, 'learned-write', statement),
+    );
+    this.#cache.set(classified.key, {
+      ...classified,
+      access: 'write',
+      reason: 'learned-write',
+      statements,
+      hint: null,
+    });
+  }
+
+  /** The catalog was loaded or loaded again: every class may differ, also those learned. */
+  catalogChanged(): void {
+    this.#cache.clear();
+  }
+
+  #classify(text: Buffer, start: number, end: number, backslashEscapes: boolean): Classified {
+    if (end - start > TEXT_BYTES_MAX) return classifyLong();
+    const form = formOf();
+    if (backslashEscapes && text.subarray(start, end).includes('\\')) {
+      return notUnderstood(form, exactKey(text, start, end), 'unparsable');
+    }
+    const known = this.#cache.get(form);
+    if (known !== undefined && known !== EXACT) return known;
+    const exact = exactKey(text, start, end);
+    const same = this.#cache.get(exact);
+    if (same !== undefined && same !== EXACT) return same;
+    const classified = this.#decide(text, start, end, form);
+    if (classified.key === exact && isUnderstood(classified)) this.#remember(form, EXACT);
+    this.#remember(classified.key, classified);
+    return classified;
+  }
+
+  #decide(text: Buffer, start: number, end: number, form: string): Classified {
+    if (form === '') return EMPTY;
+    const tag = obviousWrite(form, scanned.severalStatements);
+    if (tag !== null) return obvious(tag, form);
+    const exact = exactKey(text, start, end);
+    if (!isReadable(text.subarray(start, end), form))
+      return notUnderstood(form, exact, 'unparsable');
+    if (nestingBound(form) > NESTING_MAX) return notUnderstood(form, exact, 'too-long');
+    const nodes = parse(text.toString('utf8', start, end));
+    if (nodes === null) return notUnderstood(form, exact, 'unparsable');
+    const statements = nodes.map((node) => decide(node, this.#catalog));
+    const free =
+      !scanned.severalStatements &&
+      plainStart(form) !== null &&
+      !namesSession(form) &&
+      statements.every(({ effect }) => effect === null);
+    return summary(statements, free ? form : exact);
+  }
+
+  #remember(key: string, value: Classified | typeof EXACT): void {
+    if (key.length <= KEY_BYTES_MAX) this.#cache.set(key, value);
+  }
+
+  #hintOf(text: Buffer): Hint | null {
+    const comments: string[] = [];
+    const ranges = scanned.hintRanges;
+    for (let index = 0; index < ranges.length; index += 2) {
+      comments.push(text.toString('utf8', ranges[index], ranges[index + 1]));
+    }
+    const key = comments.join('\n');
+    let entry = this.#hints.get(key);
+    if (entry === undefined) {
+      entry = { hint: parseHint(comments) };
+      if (key.length <= KEY_BYTES_MAX) this.#hints.set(key, entry);
+    }
+    return entry.hint;
+  }
+}
+
+const EMPTY: Classified = summary([], '');
+
+/** A modification alone needs no grammar: whatever it holds, only the primary may run it. */
+function obvious(tag: string, key: string): Classified {
+  return summary([write(tag, 'write', { replicaSafe: true })], key);
+}
+
+function classifyLong(): Classified {
+  const form = formOf();
+  const complete = scanned.formLength <= FORM_BYTES_MAX;
+  const key = `#${form.slice(0, LONG_KEY_BYTES)}`;
+  const tag = complete ? obviousWrite(form, scanned.severalStatements) : null;
+  return tag === null ? notUnderstood(form, key, 'too-long', complete) : obvious(tag, key);
+}
+
+/** A text whose bytes the scanner and the grammar read as the server does. */
+function isReadable(text: Buffer, form: string): boolean {
+  if (text.includes(0)) return false;
+  // Encodings that are not UTF-8 may hide a backslash or an operator in the second byte of a
+  // character (SJIS, BIG5, GBK, ...): harmless in plain strings, not in E'' strings and names.
+  return isUtf8(text) || !(scanned.escapes || /[\x80-\xff]/.test(form));
+}
+
+function notUnderstood(
+  form: string,
+  key: string,
+  reason: WriteReason,
+  complete = true,
+): Classified {
+  const pinned = !complete || mayChangeSession(form, scanned.severalStatements);
+  const effect = pinned ? ({ kind: 'pin', reason: 'unparsed' } as const) : null;
+  return summary([write(plainStart(form) ?? '', reason, { effect, ddl: pinned })], key);
+}
+
+function isUnderstood({ reason }: Classified): boolean {
+  return reason !== 'unparsable' && reason !== 'too-long';
+}
+
+function exactKey(text: Buffer, start: number, end: number): string {
+  return `=${text.toString('latin1', start, end)}`;
+}
+
+function summary(statements: readonly StatementClass[], key: string): Classified {
+  const writing = statements.find(({ access }) => access === 'write');
+  const first = writing ?? statements.find(({ reason }) => reason !== null);
+  return {
+    access: writing === undefined ? 'read' : 'write',
+    reason: first?.reason ?? null,
+    statements,
+    hasEffects: statements.some(({ effect }) => effect !== null),
+    hint: null,
+    key,
+  };
+}

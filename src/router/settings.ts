@@ -1,0 +1,216 @@
+import type { Node, VariableSetStmt, VariableShowStmt } from 'libpg-query';
+
+import { combined, read, session, write } from './classes.ts';
+import { isPrimaryOnlySetting } from './functions.ts';
+import { quoteLiteral, splitIdentifiers } from './quote.ts';
+import type { Effect, StatementClass, TransactionModes } from './statement.ts';
+
+const PIN: Effect = { kind: 'pin', reason: 'unknown-set' };
+
+/**
+ * Settings whose effect cannot be undone or repeated by SET on another connection: the user of the
+ * session, and the state of its random generator.
+ */
+const NOT_PORTABLE: ReadonlySet<string> = new Set(['session_authorization', 'seed']);
+
+/** Of the current transaction, not of the session: SET of them is SET TRANSACTION. */
+const OF_TRANSACTION: ReadonlySet<string> = new Set([
+  'transaction_read_only',
+  'transaction_isolation',
+  'transaction_deferrable',
+]);
+
+/** Lists of names (GUC_LIST_QUOTE): SET takes one literal a name, set_config the list as one text. */
+const NAME_LISTS: ReadonlySet<string> = new Set([
+  'search_path',
+  'temp_tablespaces',
+  'local_preload_libraries',
+  'session_preload_libraries',
+]);
+
+/** Others need an exotic quoted name and a server before PostgreSQL 14: not worth replaying. */
+const REPLAYABLE_NAME =
+  /^[a-z_\u0080-\uffff][\w$\u0080-\uffff]*(\.[a-z_\u0080-\uffff][\w$\u0080-\uffff]*)*$/;
+
+const NO_MODES: TransactionModes = { readOnly: null, isolation: null, deferrable: null };
+
+export function classifySet(statement: VariableSetStmt): StatementClass {
+  const tag = statement.kind?.startsWith('VAR_RESET') ? 'RESET' : 'SET';
+  const local = statement.is_local === true;
+  const name = (statement.name ?? '').toLowerCase();
+  switch (statement.kind) {
+    case 'VAR_RESET_ALL':
+      return session(tag, 'session-setting', { kind: 'reset-all' });
+    case 'VAR_RESET':
+    case 'VAR_SET_DEFAULT':
+      return session(tag, 'session-setting', resetEffect(name, local));
+    case 'VAR_SET_MULTI':
+      return classifyMulti(name, statement.args ?? []);
+    case 'VAR_SET_VALUE':
+      return classifyValue(name, statement.args ?? [], local);
+    default:
+      // SET ... FROM CURRENT stands in CREATE FUNCTION only.
+      return session(tag, 'session-setting', PIN);
+  }
+}
+
+function resetEffect(name: string, local: boolean): Effect {
+  return isPortable(name) ? { kind: 'reset', name, local } : PIN;
+}
+
+function classifyValue(name: string, args: readonly Node[], local: boolean): StatementClass {
+  if (OF_TRANSACTION.has(name)) {
+    const modes = modesFromSetting(name, constantText(args[0]) ?? '');
+    return setTransaction(modes);
+  }
+  return session('SET', 'session-setting', setEffect(name, settingValue(name, args), local));
+}
+
+function setEffect(name: string, value: string | null, local: boolean): Effect {
+  return value !== null && isPortable(name) ? { kind: 'set', name, value, local } : PIN;
+}
+
+function isPortable(name: string): boolean {
+  return REPLAYABLE_NAME.test(name) && !NOT_PORTABLE.has(name);
+}
+
+/** The text that may stand after SET name TO, or null. */
+function settingValue(name: string, args: readonly Node[]): string | null {
+  const values: string[] = [];
+  for (const arg of args) {
+    const value = name === 'timezone' ? (interval(arg) ?? constantSql(arg)) : constantSql(arg);
+    if (value === null) return null;
+    values.push(value);
+  }
+  return values.length === 0 ? null : values.join(', ');
+}
+
+/** SET TIME ZONE INTERVAL '-08:00' HOUR TO MINUTE, in the form SET timezone takes (check_timezone). */
+function interval(node: Node): string | null {
+  if (!('TypeCast' in node)) return null;
+  const text = constantText(node.TypeCast.arg);
+  if (text === null || !/^[+-]?\d{1,2}:\d{2}$/.test(text)) return null;
+  return quoteLiteral(`INTERVAL '${text}'`);
+}
+
+function constantSql(node: Node): string | null {
+  if (!('A_Const' in node)) return null;
+  const { ival, fval, sval } = node.A_Const;
+  if (sval !== undefined) return quoteLiteral(sval.sval ?? '');
+  if (fval !== undefined) return fval.fval ?? null;
+  // libpg-query leaves a zero out.
+  return ival === undefined ? null : String(ival.ival ?? 0);
+}
+
+/** A constant as the text a setting is given; null for what is not a constant, and for NULL. */
+export function constantText(node: Node | undefined): string | null {
+  if (node === undefined || !('A_Const' in node)) return null;
+  const { ival, fval, boolval, sval } = node.A_Const;
+  if (sval !== undefined) return sval.sval ?? '';
+  if (fval !== undefined) return fval.fval ?? null;
+  if (boolval !== undefined) return boolval.boolval === true ? 'on' : 'off';
+  return ival === undefined ? null : String(ival.ival ?? 0);
+}
+
+function classifyMulti(name: string, args: readonly Node[]): StatementClass {
+  switch (name) {
+    case 'transaction':
+      return setTransaction(transactionModes(args));
+    case 'session characteristics':
+      return session('SET', 'session-setting', characteristics(transactionModes(args)));
+    default:
+      // SET TRANSACTION SNAPSHOT names a snapshot that one server exported.
+      return write('SET', 'session-object');
+  }
+}
+
+function setTransaction(modes: TransactionModes): StatementClass {
+  const effect: Effect = { kind: 'set-transaction', ...modes };
+  return session('SET', 'transaction-control', effect, standbyAccepts(modes));
+}
+
+/** A standby knows neither READ WRITE nor SERIALIZABLE transactions (0A000). */
+export function standbyAccepts(modes: TransactionModes): boolean {
+  return modes.readOnly !== false && modes.isolation !== 'serializable';
+}
+
+function characteristics(modes: TransactionModes): Effect | null {
+  const effects: Effect[] = [];
+  const add = (name: string, value: string): void => {
+    effects.push({ kind: 'set', name: `default_transaction_${name}`, value, local: false });
+  };
+  if (modes.readOnly !== null) add('read_only', modes.readOnly ? "'on'" : "'off'");
+  if (modes.isolation !== null) add('isolation', quoteLiteral(modes.isolation));
+  if (modes.deferrable !== null) add('deferrable', modes.deferrable ? "'on'" : "'off'");
+  return combined(effects);
+}
+
+/** The modes of BEGIN, SET TRANSACTION and SET SESSION CHARACTERISTICS; the last of each counts. */
+export function transactionModes(options: readonly Node[]): TransactionModes {
+  let modes = NO_MODES;
+  for (const option of options) {
+    if (!('DefElem' in option)) continue;
+    const { defname, arg } = option.DefElem;
+    modes = { ...modes, ...definedModes(defname ?? '', constantText(arg) ?? '') };
+  }
+  return modes;
+}
+
+function modesFromSetting(name: string, value: string): TransactionModes {
+  return { ...NO_MODES, ...definedModes(name, value) };
+}
+
+function definedModes(name: string, value: string): Partial<TransactionModes> {
+  // parse_bool takes any unique beginning of true, yes, on.
+  const on = /^(1|t(r(ue?)?)?|y(es?)?|on)$/i.test(value);
+  switch (name) {
+    case 'transaction_read_only':
+      return { readOnly: on };
+    case 'transaction_deferrable':
+      return { deferrable: on };
+    case 'transaction_isolation':
+      return { isolation: value.toLowerCase() };
+    default:
+      return {};
+  }
+}
+
+export function classifyShow(statement: VariableShowStmt): StatementClass {
+  const name = (statement.name ?? '').toLowerCase();
+  if (name.startsWith('tidemark.')) {
+    return session('SHOW', 'session-setting', { kind: 'show', name });
+  }
+  if (isPrimaryOnlySetting(name)) {
+    return write('SHOW', 'primary-only-setting', { replicaSafe: true });
+  }
+  return read('SHOW');
+}
+
+/** The effect of set_config(name, value, is_local); null: none that outlives the transaction. */
+export function setConfigEffect(args: readonly Node[]): Effect | null {
+  const [nameNode, valueNode, localNode] = args;
+  const name = constantText(nameNode)?.toLowerCase() ?? null;
+  const local = booleanConstant(localNode);
+  if (name === null || local === null || OF_TRANSACTION.has(name)) return PIN;
+  const value = constantText(valueNode);
+  // A value that is not known here, but that the end of the transaction takes back.
+  if (value === null) return local && isPortable(name) ? null : PIN;
+  return setEffect(name, flatValue(name, value), local);
+}
+
+function flatValue(name: string, value: string): string | null {
+  if (!NAME_LISTS.has(name)) return quoteLiteral(value);
+  const names = splitIdentifiers(value);
+  if (names === null) return null;
+  return names.length === 0 ? "''" : names.map(quoteLiteral).join(', ');
+}
+
+function booleanConstant(node: Node | undefined): boolean | null {
+  // `true` is a constant; 't'::bool and $1 are not worth the trouble.
+  if (node === undefined || !('A_Const' in node)) return null;
+  const { boolval, sval } = node.A_Const;
+  if (boolval !== undefined) return boolval.boolval === true;
+  if (sval === undefined) return null;
+  if (/^(t|true|on|yes|1)$/i.test(sval.sval ?? '')) return true;
+  return /^(f|false|off|no|0)$/i.test(sval.sval ?? '') ? false : null;
+}
