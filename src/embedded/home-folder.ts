@@ -4,13 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Account, canEnter } from './account.ts';
 import { EmbeddedError } from './embedded-error.ts';
+import { lockFileName } from './folder-lock.ts';
 
 /** In the data folder, names the folder that holds the data when the data folder cannot. */
 const locationFile = 'location';
 const stateFile = 'cluster.json';
-
-/** What may lie in a folder that no cluster was made in yet. */
-const emptyEnough = new Set([locationFile, 'lock']);
 
 /**
  * The folder that holds the cluster: the data folder itself, unless the servers' account cannot
@@ -91,7 +89,8 @@ async function tryPlace(place: string, account: Account): Promise<boolean> {
 
 async function refuseForeignContent(home: string): Promise<void> {
   const names = await readdir(home);
-  if (names.includes(stateFile) || names.every((name) => emptyEnough.has(name))) return;
+  const foreign = names.some((name) => name !== locationFile && !lockFileName.test(name));
+  if (names.includes(stateFile) || !foreign) return;
   throw new EmbeddedError(
     `${home} is not empty and holds no Tidemark cluster: choose another data folder or empty it`,
   );
