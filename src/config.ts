@@ -44,7 +44,7 @@ export type AuthMethod = 'scram-sha-256' | 'trust';
 
 export interface UserConfig {
   readonly name: string;
-  /** What clients prove: the password itself or a SCRAM-SHA-256 verifier. Never printed. */
+  /** What clients prove: the password itself or a SCRAM-SHA-256 verifier; empty only under trust. Never printed. */
   readonly secret: string;
   /** What Tidemark logs in to the nodes with; empty where they need none. Never printed. */
   readonly serverPassword: string;

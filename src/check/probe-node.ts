@@ -118,7 +118,9 @@ async function readFacts(client: Client, user: string): Promise<NodeFacts> {
            current_setting('server_version') AS version,
            pg_is_in_recovery() AS is_replica,
            current_setting('max_connections')::int AS max_connections,
-           current_setting('superuser_reserved_connections')::int AS reserved,
+           -- reserved_connections is new in 16.
+           current_setting('superuser_reserved_connections')::int
+             + coalesce(current_setting('reserved_connections', true)::int, 0) AS reserved,
            pg_has_role('pg_read_all_stats', 'USAGE') AS may_see_receiver`);
   const base = rows[0];
   const forbidden = await readForbidden(client);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startTestCluster, type TestCluster } from '../support/cluster.ts';
+import { hasDebian15, startTestCluster, type TestCluster } from '../support/cluster.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -231,5 +231,26 @@ users:
     expect(stdout).toContain('replay is paused');
     expect(stdout).toContain('recovery_min_apply_delay is 10000 ms');
     expect(stdout).toContain('no primary among the nodes that can be reached');
+  });
+});
+
+describe.runIf(hasDebian15)('check of PostgreSQL 15', () => {
+  let cluster: TestCluster;
+  beforeAll(async () => {
+    cluster = await startTestCluster({ replicas: 1, binaries: 'debian15' });
+  });
+  afterAll(() => cluster?.stop());
+
+  it('finds it in order, and two primaries after a promotion that nobody announced', async () => {
+    const [first, second] = cluster.nodes.map((node) => node.url());
+    const args = ['check', '--primary', first!, '--replica', second!];
+    const before = await tidemark(args);
+    expect(before.stdout).toMatch(/: replica, PostgreSQL 15\.\d+, timeline 1, streaming from/);
+    expect(before.code).toBe(0);
+    await cluster.replicas[0]!.promote();
+    const after = await tidemark(args);
+    expect(after.stdout).toMatch(/: primary, PostgreSQL 15\.\d+, timeline 2$/m);
+    expect(after.stdout).toContain('PROBLEM: two primaries (127.0.0.1:');
+    expect(after.code).toBe(1);
   });
 });
