@@ -1,7 +1,7 @@
 import type { DeclareCursorStmt, Node, TransactionStmt } from 'libpg-query';
 
 import { session, write } from './classes.ts';
-import { createsTemporary } from './inspect.ts';
+import { temporaryScope } from './inspect.ts';
 import { type PlainStatement, plainStatements } from './plain-statements.ts';
 import { classifyCopy, classifyExplain, classifyModification, classifySelect } from './queries.ts';
 import { classifySet, classifyShow, standbyAccepts, transactionModes } from './settings.ts';
@@ -121,11 +121,11 @@ function decidePlain(node: Node): StatementClass {
   if (plain === undefined) return write(type, 'unparsable', { effect: pin('unparsed') });
   const { tag, reason } = plain;
   if (reason !== 'ddl') return write(tag, reason, { replicaSafe: plain.refusedReadOnly === true });
-  const temporary = createsTemporary(node);
+  const temporary = temporaryScope(node);
   return write(tag, 'ddl', {
-    replicaSafe: plain.refusedReadOnly !== false,
-    effect: temporary ? pin('temp-table') : null,
-    ddl: plain.changesCatalog !== false && !temporary,
+    replicaSafe: true,
+    effect: temporary === 'session' ? pin('temp-table') : null,
+    ddl: plain.changesCatalog !== false && temporary === null,
   });
 }
 

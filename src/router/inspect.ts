@@ -7,8 +7,8 @@ export interface Findings {
   readonly reason: WriteReason | null;
   /** Nothing in it behaves differently on a standby than in a READ ONLY transaction of the primary. */
   readonly replicaSafe: boolean;
-  /** Creates a temporary table by SELECT INTO. */
-  readonly temporary: boolean;
+  /** The table that SELECT INTO makes, when it is temporary. */
+  readonly temporary: ReturnType<typeof temporaryScope>;
   /** Calls of functions that change the session, by lower case name. */
   readonly sessionCalls: ReadonlySet<string>;
 }
@@ -40,13 +40,13 @@ type Fields = Readonly<Record<string, unknown>>;
 export function inspect(tree: object, catalog: FunctionCatalog): Findings {
   const found = new Set<WriteReason>();
   const sessionCalls = new Set<string>();
-  let temporary = false;
+  let temporary: Findings['temporary'] = null;
   let unsafe = false;
   for (const fields of objectsOf(tree)) {
     if (fields.lockingClause !== undefined) found.add('locking-clause');
     if (fields.intoClause !== undefined) {
       found.add('select-into');
-      temporary = temporary || createsTemporary(fields.intoClause as object);
+      temporary = temporaryScope(fields.intoClause as object);
     }
     if (isModification(fields)) found.add('writing-cte');
     if (typeof fields.relname === 'string' && isPrimaryOnlyRelation(fields.relname)) {
@@ -80,16 +80,20 @@ export function* objectsOf(tree: object): Generator<Fields> {
   }
 }
 
-/** CREATE and INTO clauses of relations that live with the session; see relpersistence. */
-export function createsTemporary(tree: object): boolean {
+/**
+ * How long what a CREATE or INTO makes will live, when it is temporary. ON COMMIT DROP leaves nothing
+ * to a session; other temporary objects stay with the server connection.
+ */
+export function temporaryScope(tree: object): 'session' | 'transaction' | null {
   for (const fields of objectsOf(tree)) {
-    // Gone with the transaction that made it, so nothing outlives the server connection's loan.
-    if (fields.oncommit === 'ONCOMMIT_DROP' || fields.onCommit === 'ONCOMMIT_DROP') return false;
-    if (fields.relpersistence === 't' || fields.schemaname === 'pg_temp') return true;
+    if (fields.oncommit === 'ONCOMMIT_DROP' || fields.onCommit === 'ONCOMMIT_DROP') {
+      return 'transaction';
+    }
+    if (fields.relpersistence === 't' || fields.schemaname === 'pg_temp') return 'session';
     // Names of functions, types and other objects are lists of strings.
-    if (fields.sval === 'pg_temp') return true;
+    if (fields.sval === 'pg_temp') return 'session';
   }
-  return false;
+  return null;
 }
 
 function isModification(fields: Fields): boolean {

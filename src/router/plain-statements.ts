@@ -5,8 +5,8 @@ export interface PlainStatement {
   readonly tag: string;
   readonly reason: WriteReason;
   /**
-   * A READ ONLY transaction refuses it with 25006 on any server. By ClassifyUtilityCommandAsReadOnly
-   * (tcop/utility.c) that is so for DDL, and not for the others unless they say so.
+   * A READ ONLY transaction refuses it with 25006 on any server. ClassifyUtilityCommandAsReadOnly
+   * (tcop/utility.c) says so of all DDL, temporary objects included.
    */
   readonly refusedReadOnly?: boolean;
   /** DDL that cannot change what the router knows of the catalog: functions and what calls them. */

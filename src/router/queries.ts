@@ -21,7 +21,7 @@ export function classifySelect(statement: SelectStmt, catalog: FunctionCatalog):
   return write('SELECT', findings.reason, {
     replicaSafe: findings.replicaSafe,
     effect: callEffects(statement, findings),
-    ddl: findings.reason === 'select-into' && !findings.temporary,
+    ddl: findings.reason === 'select-into' && findings.temporary === null,
   });
 }
 
@@ -63,7 +63,7 @@ function isSimple(node: Node): boolean {
 /** What the calls in a query leave behind. Where one cannot be told exactly, the session is pinned. */
 function callEffects(tree: SelectStmt, { sessionCalls, temporary }: Findings): Effect | null {
   const effects: Effect[] = [];
-  if (temporary) effects.push({ kind: 'pin', reason: 'temp-table' });
+  if (temporary === 'session') effects.push({ kind: 'pin', reason: 'temp-table' });
   for (const name of sessionCalls) effects.push(...effectOfCall(name, tree));
   return combined(effects);
 }

@@ -43,15 +43,21 @@ export function classifySet(statement: VariableSetStmt): StatementClass {
       return session(tag, 'session-setting', { kind: 'reset-all' });
     case 'VAR_RESET':
     case 'VAR_SET_DEFAULT':
-      return session(tag, 'session-setting', resetEffect(name, local));
+      return settingClass(tag, resetEffect(name, local));
     case 'VAR_SET_MULTI':
       return classifyMulti(name, statement.args ?? []);
     case 'VAR_SET_VALUE':
       return classifyValue(name, statement.args ?? [], local);
     default:
       // SET ... FROM CURRENT stands in CREATE FUNCTION only.
-      return session(tag, 'session-setting', PIN);
+      return settingClass(tag, PIN);
   }
+}
+
+/** What pins the session must not happen on a replica: the pin would keep its writes there. */
+function settingClass(tag: string, effect: Effect): StatementClass {
+  if (effect.kind === 'pin') return write(tag, 'session-setting', { effect });
+  return session(tag, 'session-setting', effect);
 }
 
 function resetEffect(name: string, local: boolean): Effect {
@@ -63,7 +69,7 @@ function classifyValue(name: string, args: readonly Node[], local: boolean): Sta
     const modes = modesFromSetting(name, constantText(args[0]) ?? '');
     return setTransaction(modes);
   }
-  return session('SET', 'session-setting', setEffect(name, settingValue(name, args), local));
+  return settingClass('SET', setEffect(name, settingValue(name, args), local));
 }
 
 function setEffect(name: string, value: string | null, local: boolean): Effect {

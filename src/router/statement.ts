@@ -61,7 +61,10 @@ export type Effect =
   /** `name` null: DEALLOCATE ALL. */
   | { readonly kind: 'deallocate'; readonly name: string | null }
   | { readonly kind: 'pin'; readonly reason: PinReason }
-  /** Only where nothing of that kind can be left: UNLISTEN *, CLOSE ALL, pg_advisory_unlock_all(). */
+  /**
+   * Only where nothing of that kind can be left: UNLISTEN *, CLOSE ALL, pg_advisory_unlock_all().
+   * UNLISTEN takes effect when its transaction commits; the others at once.
+   */
   | { readonly kind: 'unpin'; readonly reason: PinReason }
   /** SHOW of a tidemark.* name (lower case): the proxy answers it itself. */
   | { readonly kind: 'show'; readonly name: string }

@@ -1,0 +1,85 @@
+import type { Effect, FunctionCatalog, StatementClass } from '../../../src/router/statement.ts';
+
+/** What pg_proc of PostgreSQL 18 says of the functions used in tests, and three user functions. */
+const VOLATILITY: Readonly<Record<string, 'immutable' | 'stable' | 'volatile'>> = {
+  abs: 'immutable',
+  age: 'stable',
+  clock_timestamp: 'volatile',
+  count: 'immutable',
+  current_setting: 'stable',
+  currval: 'volatile',
+  gen_random_uuid: 'volatile',
+  generate_series: 'immutable',
+  inet_server_addr: 'stable',
+  inet_server_port: 'stable',
+  lo_get: 'volatile',
+  lower: 'immutable',
+  max: 'immutable',
+  nextval: 'volatile',
+  now: 'stable',
+  pg_advisory_lock: 'volatile',
+  pg_advisory_unlock_all: 'volatile',
+  pg_advisory_xact_lock: 'volatile',
+  pg_is_in_recovery: 'volatile',
+  pg_sleep: 'volatile',
+  pg_total_relation_size: 'volatile',
+  query_to_xml: 'volatile',
+  random: 'volatile',
+  set_config: 'volatile',
+  setseed: 'volatile',
+  timezone: 'immutable',
+  user_immutable: 'immutable',
+  user_stable: 'stable',
+  user_volatile: 'volatile',
+};
+
+export const catalog: FunctionCatalog = {
+  loaded: true,
+  volatility: (_schema, name) => VOLATILITY[name] ?? null,
+};
+
+/** What completing a statement does, in the words of docs/classification.md. */
+export function describeOutcome({ effect, ddl }: StatementClass): string {
+  return [describeEffect(effect), ddl ? 'reload catalog' : '']
+    .filter((part) => part !== '')
+    .join('; ');
+}
+
+function describeEffect(effect: Effect | null): string {
+  if (effect === null) return '';
+  switch (effect.kind) {
+    case 'set':
+      return `${effect.local ? 'set local' : 'set'} ${effect.name} = \`${effect.value}\``;
+    case 'reset':
+      return `${effect.local ? 'reset local' : 'reset'} ${effect.name}`;
+    case 'pin':
+    case 'unpin':
+      return `${effect.kind} ${effect.reason}`;
+    case 'begin':
+    case 'set-transaction': {
+      const modes = [
+        effect.readOnly === null ? [] : effect.readOnly ? ['read only'] : ['read write'],
+        effect.isolation ?? [],
+        effect.deferrable === null ? [] : effect.deferrable ? ['deferrable'] : ['not deferrable'],
+      ].flat();
+      return [effect.kind, ...modes].join(', ');
+    }
+    case 'commit':
+    case 'rollback':
+      return effect.chain ? `${effect.kind} and chain` : effect.kind;
+    case 'savepoint':
+    case 'release':
+    case 'rollback-to':
+      return `${effect.kind} ${effect.name}`;
+    case 'discard':
+      return `discard ${effect.what}`;
+    case 'deallocate':
+      return `deallocate ${effect.name ?? 'all'}`;
+    case 'show':
+      return `show ${effect.name}`;
+    case 'several':
+      return effect.effects.map(describeEffect).join('; ');
+    default:
+      return effect.kind;
+  }
+}

@@ -1,0 +1,57 @@
+import { readFileSync } from 'node:fs';
+
+import { beforeAll, describe, expect, it } from 'vitest';
+
+import { Classifier } from '../../../src/router/classifier.ts';
+import { loadParser } from '../../../src/router/parser.ts';
+import { catalog, describeOutcome } from './catalog.ts';
+
+const HEADER = '| Statement | Class | Reason | Effect | READ ONLY |';
+
+interface Row {
+  readonly sql: string;
+  readonly cells: readonly string[];
+}
+
+/** The rows of the tables in docs/classification.md that begin with HEADER. */
+function rowsOf(markdown: string): Row[] {
+  const rows: Row[] = [];
+  let inTable = false;
+  for (const line of markdown.split('\n')) {
+    if (line === HEADER) inTable = true;
+    else if (!line.startsWith('|')) inTable = false;
+    else if (inTable && !line.startsWith('| ---')) {
+      const [statement, ...cells] = line
+        .split(/(?<!\\)\|/)
+        .slice(1, -1)
+        .map((cell) => cell.trim().replaceAll('\\|', '|'));
+      rows.push({ sql: statement!.slice(1, -1), cells });
+    }
+  }
+  return rows;
+}
+
+const rows = rowsOf(
+  readFileSync(new URL('../../../docs/classification.md', import.meta.url), 'utf8'),
+);
+
+describe('docs/classification.md', () => {
+  beforeAll(loadParser);
+
+  it('has the tables that this test runs', () => {
+    expect(rows.length).toBeGreaterThan(150);
+  });
+
+  it.each(rows)('$sql', ({ sql, cells }) => {
+    const text = Buffer.from(sql);
+    const { statements } = new Classifier({ catalog }).classify(text, 0, text.length);
+    expect(statements).toHaveLength(1);
+    const statement = statements[0]!;
+    expect([
+      statement.access,
+      statement.reason ?? '',
+      describeOutcome(statement),
+      statement.replicaSafeInTransaction ? 'yes' : 'no',
+    ]).toEqual(cells);
+  });
+});
