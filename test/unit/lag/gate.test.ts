@@ -8,6 +8,7 @@ import {
   startCluster,
   stopHarness,
 } from './monitor-harness.ts';
+import { LATENCY_MS } from './scripted-server.ts';
 
 let harness: Harness;
 
@@ -50,7 +51,8 @@ describe('Gate', () => {
     harness.servers[1]!.position += 100;
     const read = waiting(at, 50);
     expect(read.node).toBeNull();
-    await pass(5);
+    // Both servers are asked at the same time: one round trip.
+    await pass(LATENCY_MS);
     expect(read.node).toBe(1);
     expect(harness.gate.size).toBe(0);
   });
@@ -58,10 +60,13 @@ describe('Gate', () => {
   it('keeps asking the replica until it has caught up', async () => {
     harness = await startCluster(1);
     await pass(30);
-    const read = waiting(commit(), 80);
-    await pass(20);
+    const read = waiting(commit(), 400);
+    const sent = harness.servers[1]!.samplesSent;
+    await pass(300);
     expect(read.node).toBeNull();
-    expect(harness.servers[1]!.samplesSent).toBeGreaterThan(5);
+    // One at a time, with a pause of a millisecond after the first few.
+    expect(harness.servers[1]!.samplesSent - sent).toBeGreaterThan(90);
+    expect(harness.servers[1]!.samplesSent - sent).toBeLessThan(110);
     harness.servers[1]!.position += 100;
     await pass(5);
     expect(read.node).toBe(1);
@@ -71,9 +76,9 @@ describe('Gate', () => {
     harness = await startCluster(1);
     const [primary, replica] = harness.servers;
     const sent = primary!.samplesSent;
-    while (primary!.samplesSent === sent) await pass(0.25);
+    while (primary!.samplesSent === sent) await pass(1);
     // The server has looked, its answer is on the way; then the commit, unseen by the sample.
-    await pass(0.5);
+    await pass(LATENCY_MS / 2);
     const at = commit();
     const read = waiting(at, 80);
     await pass(10);
@@ -264,6 +269,22 @@ describe('Gate.hopeless', () => {
       expect(hopeless(1000)).toBe(false);
     }
     await pass(delayMs);
+  });
+
+  it('remembers a delay for a moment when writes are rare', async () => {
+    harness = await startCluster(1);
+    for (let i = 0; i < 20; i++) {
+      const at = commit();
+      const { position } = harness.servers[0]!;
+      setTimeout(() => {
+        harness.servers[1]!.position = position;
+      }, 250);
+      // The read that follows the write has the position sampled at once.
+      waiting(at, 50);
+      await pass(400);
+      expect(harness.monitor.stalenessMs(1)).toBeLessThan(2 * SAMPLE_INTERVAL_MS);
+      expect(hopeless(50)).toBe(true);
+    }
   });
 
   it('is true without a replica, and without a primary to tell the position', async () => {

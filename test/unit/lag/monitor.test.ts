@@ -9,7 +9,7 @@ import {
   startHarness,
   stopHarness,
 } from './monitor-harness.ts';
-import { ScriptedServer } from './scripted-server.ts';
+import { LATENCY_MS, ScriptedServer } from './scripted-server.ts';
 
 let harness: Harness;
 
@@ -130,6 +130,14 @@ describe('Monitor: servers that fail', () => {
     expect(replica.sessionsOpened - opened).toBeGreaterThanOrEqual(13);
     expect(replica.sessionsOpened - opened).toBeLessThanOrEqual(17);
     expect(harness.eventsOf('node-down')).toHaveLength(1);
+    // A connection that held for a while clears the record.
+    replica.manners = 'answering';
+    await pass(3000);
+    const openedAgain = replica.sessionsOpened;
+    replica.breakConnections();
+    await pass(10);
+    expect(replica.sessionsOpened - openedAgain).toBe(1);
+    expect(harness.monitor.nodes[1]!.role).toBe('replica');
   });
 
   it('forgets what a restarted replica had shown', async () => {
@@ -167,7 +175,7 @@ describe('Monitor: servers that fail', () => {
     const sent = replica.samplesSent;
     harness.monitor.nudge(1);
     expect(harness.monitor.isEligible(1, asOf(0))).toBe(false);
-    await pass(2);
+    await pass(LATENCY_MS);
     expect(replica.samplesSent).toBe(sent + 1);
     expect(harness.monitor.isEligible(1, asOf(0))).toBe(true);
   });
@@ -176,12 +184,14 @@ describe('Monitor: servers that fail', () => {
     harness = await startCluster(1);
     const replica = harness.servers[1]!;
     const sent = replica.samplesSent;
-    while (replica.samplesSent === sent) await pass(0.25);
-    harness.monitor.nudge(1);
+    while (replica.samplesSent === sent) await pass(1);
     await pass(1);
-    expect(harness.monitor.isEligible(1, asOf(0))).toBe(false);
-    await pass(2);
+    harness.monitor.nudge(1);
+    await pass(LATENCY_MS - 1);
+    // That answer has come, and the next question is sent.
     expect(replica.samplesSent).toBe(sent + 2);
+    expect(harness.monitor.isEligible(1, asOf(0))).toBe(false);
+    await pass(LATENCY_MS);
     expect(harness.monitor.isEligible(1, asOf(0))).toBe(true);
   });
 
@@ -203,8 +213,8 @@ describe('Monitor: servers that fail', () => {
     const replica = harness.servers[1]!;
     replica.manners = 'silent';
     const sent = replica.samplesSent;
-    while (replica.samplesSent === sent) await pass(0.25);
-    setTimeout(() => setImmediate(() => replica.answerLate()), PROBE_TIMEOUT_MS - 1);
+    while (replica.samplesSent === sent) await pass(1);
+    setTimeout(() => replica.answerLate(), PROBE_TIMEOUT_MS);
     replica.manners = 'answering';
     await pass(PROBE_TIMEOUT_MS + 5);
     expect(harness.eventsOf('node-down')).toHaveLength(0);
@@ -246,10 +256,14 @@ describe('Monitor: epochs', () => {
     await pass(SAMPLE_INTERVAL_MS + 10);
     expect(harness.monitor.stalenessMs(2)).toBeLessThan(2 * SAMPLE_INTERVAL_MS);
     expect(harness.monitor.stalenessMs(3)).toBeLessThan(2 * SAMPLE_INTERVAL_MS);
+    // A standby whose WAL receiver is gone cannot say more than it did.
+    slow!.timeline = null;
+    blind!.timeline = 1;
     // The fenced one moves on alone: nobody listens.
     old!.position += 1_000_000;
     await pass(1000);
     expect(harness.monitor.stalenessMs(2)).toBeLessThan(2 * SAMPLE_INTERVAL_MS);
+    expect(harness.monitor.stalenessMs(3)).toBeLessThan(2 * SAMPLE_INTERVAL_MS);
   });
 
   it('takes a replica that cannot name its timeline as long as no promotion was seen', async () => {

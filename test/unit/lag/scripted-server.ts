@@ -7,7 +7,7 @@ import type {
 } from '../../../src/lag/node-probe.ts';
 
 /** How long an answer takes, in ms of the test's clock. */
-export const LATENCY_MS = 1;
+export const LATENCY_MS = 2;
 
 /** A server as a probe sees it, with everything in the test's hand. */
 export class ScriptedServer implements NodeProbe {
