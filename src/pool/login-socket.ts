@@ -127,11 +127,7 @@ export class LoginSocket {
   readonly #onData = (chunk: Buffer): void => {
     this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
     const reader = this.#reader;
-    if (reader === null) {
-      this.#socket.pause();
-      return;
-    }
-    if (this.#held.length < reader.bytes) return;
+    if (reader === null || this.#held.length < reader.bytes) return;
     this.#socket.pause();
     this.#reader = null;
     reader.resolve(this.#take(reader.bytes));

@@ -69,6 +69,8 @@ export interface FrameScannerOptions {
   readonly headBytesMin: number;
 }
 
+const noBytes = Buffer.alloc(0);
+
 /** First size of the buffer for a split frame; it grows only as bytes really arrive. */
 const assemblyStartBytes = 1024;
 
@@ -86,7 +88,7 @@ const assemblyStartBytes = 1024;
  */
 export class FrameScanner {
   type = 0;
-  buffer: Buffer = Buffer.alloc(0);
+  buffer: Buffer = noBytes;
   start = 0;
   end = 0;
   /** Bytes of the whole frame on the wire, with type byte and length word. */
@@ -95,11 +97,11 @@ export class FrameScanner {
   remaining = 0;
 
   readonly #options: FrameScannerOptions;
-  #chunk: Buffer = Buffer.alloc(0);
+  #chunk: Buffer = noBytes;
   /** Next byte of the chunk to be looked at. */
   #offset = 0;
   /** The beginning of a split frame, `#assembledBytes` of `#wantedBytes`. Empty when there is none. */
-  #assembly: Buffer = Buffer.alloc(0);
+  #assembly: Buffer = noBytes;
   #assembledBytes = 0;
   #wantedBytes = 0;
 
@@ -134,14 +136,14 @@ export class FrameScanner {
     if (this.#wantedBytes > 0) return this.#assemble();
     const available = this.#chunk.length - this.#offset;
     if (available === 0) return Scan.NeedMore;
-    if (this.remaining > 0) return this.#continueBody(available);
+    if (this.remaining > 0) return this.#found(Scan.Body, this.remaining);
     if (available < frameHeaderBytes) return this.#hold(frameHeaderBytes);
 
     this.#readHeader(this.#chunk, this.#offset);
     if (this.frameBytes <= available) return this.#found(Scan.Frame, this.frameBytes);
     if (this.frameBytes <= this.#options.assembledBytesMax) return this.#hold(this.frameBytes);
     if (available < this.#options.headBytesMin) return this.#hold(this.#options.headBytesMin);
-    return this.#found(Scan.Head, available);
+    return this.#found(Scan.Head, this.frameBytes);
   }
 
   #readHeader(buffer: Buffer, at: number): void {
@@ -154,22 +156,14 @@ export class FrameScanner {
     this.frameBytes = length + 1;
   }
 
-  /** Reports the next `bytes` of the chunk. */
-  #found(result: ScanResult, bytes: number): ScanResult {
+  /** Reports the next bytes of the chunk: `wanted` bytes, or as many as there are. */
+  #found(result: ScanResult, wanted: number): ScanResult {
     this.buffer = this.#chunk;
     this.start = this.#offset;
-    this.end = this.#offset + bytes;
+    this.end = Math.min(this.#offset + wanted, this.#chunk.length);
     this.#offset = this.end;
-    this.remaining = result === Scan.Frame ? 0 : this.frameBytes - bytes;
+    this.remaining = wanted - (this.end - this.start);
     return result;
-  }
-
-  #continueBody(available: number): ScanResult {
-    const bytes = Math.min(this.remaining, available);
-    const remaining = this.remaining - bytes;
-    this.#found(Scan.Body, bytes);
-    this.remaining = remaining;
-    return Scan.Body;
   }
 
   /** Starts to put a split frame together: keeps the rest of the chunk. */
@@ -218,7 +212,7 @@ export class FrameScanner {
   }
 
   #dropAssembly(): void {
-    this.#assembly = Buffer.alloc(0);
+    this.#assembly = noBytes;
     this.#assembledBytes = 0;
     this.#wantedBytes = 0;
   }

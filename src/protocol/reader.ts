@@ -5,15 +5,17 @@ import { ProtocolError } from './protocol-error.ts';
 const loopedBytesMax = 24;
 
 /**
- * Offset of the zero byte that ends the string at `at`; never reads at or behind `end`.
+ * Offset of the zero byte that ends the string at `at`, which must lie before `end`.
  * Throws ProtocolError where there is none, with the words of pq_getmsgstring (pqformat.c).
  */
 export function cstringEnd(buffer: Buffer, at: number, end: number): number {
   const loopEnd = Math.min(end, at + loopedBytesMax);
   for (let i = at; i < loopEnd; i++) if (buffer[i] === 0) return i;
-  const found = loopEnd < end ? buffer.subarray(loopEnd, end).indexOf(0) : -1;
-  if (found === -1) throw new ProtocolError('invalid string in message');
-  return loopEnd + found;
+  // It may look behind `end`, which is cheaper than a view that ends there; what it finds behind
+  // `end` is not used.
+  const found = loopEnd < end ? buffer.indexOf(0, loopEnd) : -1;
+  if (found === -1 || found >= end) throw new ProtocolError('invalid string in message');
+  return found;
 }
 
 /**

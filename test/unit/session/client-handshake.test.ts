@@ -48,8 +48,12 @@ afterEach(async () => {
 });
 
 /** A connection with the handshake running on its server side. */
-async function attempt(options: Partial<ClientHandshakeOptions> = {}): Promise<Attempt> {
-  const client = connect({ port: (listener.address() as AddressInfo).port, noDelay: true });
+async function attempt(
+  options: Partial<ClientHandshakeOptions> = {},
+  allowHalfOpen = false,
+): Promise<Attempt> {
+  const { port } = listener.address() as AddressInfo;
+  const client = connect({ port, noDelay: true, allowHalfOpen });
   const [server] = (await once(listener, 'connection')) as [Socket];
   sockets.push(client, server);
   const chunks: Buffer[] = [];
@@ -435,6 +439,25 @@ describe('a login by SCRAM', () => {
     tried.client.destroy();
     tried.server.destroy();
     expect(await tried.login).toBeNull();
+  });
+});
+
+describe('a refused client', () => {
+  it('is heard to the end, so that the reason is not lost in a reset', async () => {
+    const tried = await attempt(trust);
+    const flood = Buffer.alloc(1 << 20);
+    tried.client.write(Buffer.alloc(4));
+    tried.client.write(flood);
+    await expectRefusal(tried, 'FATAL 08P01 invalid length of startup packet');
+    expect(tried.server.bytesRead).toBe(4 + flood.length);
+  });
+
+  it('is cut off where it never closes its side', async () => {
+    const tried = await attempt(trust, true);
+    tried.client.write(Buffer.alloc(4));
+    expect(await tried.login).toBeNull();
+    await closed(tried.server);
+    expect(tried.client.writable).toBe(true);
   });
 });
 
