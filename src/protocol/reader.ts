@@ -20,7 +20,7 @@ export function cstringEnd(buffer: Buffer, at: number, end: number): number {
 
 /**
  * Bounds-checked cursor over `[start, end)` of a buffer. Every method moves it forward or throws
- * ProtocolError; nothing outside the range is ever read. Invariant: start <= offset <= end.
+ * ProtocolError; nothing outside the range is ever given out. Invariant: start <= offset <= end.
  */
 export class MessageReader {
   readonly #buffer: Buffer;
