@@ -100,7 +100,7 @@ export class FrameScanner {
   #chunk: Buffer = noBytes;
   /** Next byte of the chunk to be looked at. */
   #offset = 0;
-  /** The beginning of a split frame, `#assembledBytes` of `#wantedBytes`. Empty when there is none. */
+  /** The beginning of a split frame, `#assembledBytes` of `#wantedBytes`; empty without one. */
   #assembly: Buffer = noBytes;
   #assembledBytes = 0;
   #wantedBytes = 0;

@@ -77,6 +77,8 @@ async function readPastEncryptionRequests(
       throw new ProxyError(
         'protocolViolation',
         `received unencrypted data after ${packet.kind === 'ssl' ? 'SSL' : 'GSSAPI encryption'} request`,
+      ).withDetail(
+        'This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.',
       );
     }
     login.write(encryptionRefused);
@@ -145,8 +147,8 @@ function farewell(error: unknown): Buffer | null {
   else if (error instanceof LoginAborted && error.reason === 'timeout') {
     told = new ProxyError('loginTimeout');
   } else return null;
-  const { sqlstate, message, hint } = told;
-  return errorResponse({ severity: 'FATAL', sqlstate, message, hint });
+  const { sqlstate, message, detail, hint } = told;
+  return errorResponse({ severity: 'FATAL', sqlstate, message, detail, hint });
 }
 
 /**

@@ -330,6 +330,8 @@ describe('a startup packet is refused', () => {
       const tried = await attempt(trust);
       tried.client.write(Buffer.concat([request, startup()]));
       await expectRefusal(tried, `FATAL 08P01 received unencrypted data after ${name} request`);
+      const refusal = frames(tried.received()).at(-1)!;
+      expect(errorField(refusal, 0, refusal.length, 'D')).toContain('man-in-the-middle');
     }
   });
 
