@@ -9,15 +9,15 @@ const KEEP_ALIVE_AFTER_MS = 5000;
 const STATEMENT_TIMEOUT_MS = 5000;
 
 /**
- * What a role's or database's own settings could break. SERIALIZABLE is refused on a standby, an
- * idle timeout would cut the monitor off; names that a server does not know are skipped.
+ * A default of the role or database that would break the probe: a standby refuses SERIALIZABLE,
+ * from the first statement on. What the startup packet says wins over such defaults.
  */
-const PREPARE_SESSION_SQL = `
-  SELECT set_config(s.name, w.value, false)
-  FROM pg_settings s
-  JOIN (VALUES ('default_transaction_isolation', 'read committed'),
-               ('idle_session_timeout', '0'),
-               ('search_path', 'pg_catalog')) AS w (name, value) USING (name)`;
+const STARTUP_OPTIONS = '-c default_transaction_isolation=read\\ committed';
+
+/** Would cut the monitor off. Not a startup option: servers before 14 do not know it. */
+const NO_IDLE_TIMEOUT_SQL = `
+  SELECT pg_catalog.set_config(name, '0', false)
+  FROM pg_catalog.pg_settings WHERE name = 'idle_session_timeout'`;
 
 /** Sizes come from pg_settings because current_setting() would print them with units. */
 const FACTS_SQL = `
@@ -44,9 +44,9 @@ const SAMPLE_SQL = `
               THEN pg_catalog.pg_current_wal_flush_lsn() END::text,
          CASE WHEN pg_catalog.pg_is_in_recovery()
               THEN pg_catalog.pg_last_wal_replay_lsn() END::text,
-         extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text,
+         pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())::text,
          CASE WHEN NOT pg_catalog.pg_is_in_recovery()
-              THEN left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8)
+              THEN pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8)
          END,
          CASE WHEN pg_catalog.pg_is_in_recovery()
               THEN coalesce((SELECT received_tli FROM pg_catalog.pg_stat_get_wal_receiver()),
@@ -82,6 +82,7 @@ class PgProbeSession implements ProbeSession {
       password: () => config.password,
       database: config.database,
       application_name: 'tidemark monitor',
+      options: STARTUP_OPTIONS,
       statement_timeout: STATEMENT_TIMEOUT_MS,
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
@@ -110,7 +111,7 @@ class PgProbeSession implements ProbeSession {
 
   async #connect(): Promise<NodeFacts> {
     await this.#client.connect();
-    await this.#client.query(PREPARE_SESSION_SQL);
+    await this.#client.query(NO_IDLE_TIMEOUT_SQL);
     const result = await this.#client.query<string[]>({ text: FACTS_SQL, rowMode: 'array' });
     const [systemId, versionNum, walBlockBytes, walSegmentBytes] = result.rows[0]!;
     return {
