@@ -6,7 +6,7 @@ const HINT_LENGTH_MAX = 1024;
 const MARKER = /tidemark\s*:/i;
 
 /**
- * Reads the comments of one statement that contain `tidemark:`. Words are separated by commas or
+ * Reads the comments of one statement, delimiters included, that contain `tidemark:`. Words are separated by commas or
  * white space: `primary`, `replica`, or `name=value`. Of contradicting words the last one counts.
  * Anything else changes nothing and is listed, so that a typo can be reported instead of obeyed.
  */
@@ -20,7 +20,8 @@ export function parseHint(comments: readonly string[]): Hint | null {
     if (marker === null) continue;
     found = true;
     const from = marker.index + marker[0].length;
-    const words = comment.slice(from, from + HINT_LENGTH_MAX).replace(/\s*=\s*/g, '=');
+    const body = comment.slice(from, from + HINT_LENGTH_MAX).replace(/\*\/$/, '');
+    const words = body.replace(/\s*=\s*/g, '=');
     for (const word of words.split(/[\s,]+/)) {
       if (word === '') continue;
       const small = word.toLowerCase();

@@ -6,7 +6,8 @@ import { Classifier } from '../../../src/router/classifier.ts';
 import { loadParser } from '../../../src/router/parser.ts';
 import { catalog, describeOutcome } from './catalog.ts';
 
-const HEADER = '| Statement | Class | Reason | Effect | READ ONLY |';
+/** Columns may be padded. */
+const HEADER = /^\| Statement +\| Class +\| Reason +\| Effect +\| READ ONLY +\|$/;
 
 interface Row {
   readonly sql: string;
@@ -18,9 +19,9 @@ function rowsOf(markdown: string): Row[] {
   const rows: Row[] = [];
   let inTable = false;
   for (const line of markdown.split('\n')) {
-    if (line === HEADER) inTable = true;
+    if (HEADER.test(line)) inTable = true;
     else if (!line.startsWith('|')) inTable = false;
-    else if (inTable && !line.startsWith('| ---')) {
+    else if (inTable && !/^\| *---/.test(line)) {
       const [statement, ...cells] = line
         .split(/(?<!\\)\|/)
         .slice(1, -1)
