@@ -123,6 +123,18 @@ const templates = {
     message: 'invalid value for parameter "%s": "%s"',
     hint: '%s',
   },
+  settingsRefused: {
+    sqlstate: '08006',
+    severity: 'ERROR',
+    message: 'the server refused the settings of this session: %s',
+    hint: 'The statement was not executed. Look for a role or parameter that has changed on the server.',
+  },
+  invalidOption: {
+    sqlstate: '42601',
+    severity: 'FATAL',
+    message: 'invalid command-line argument for server process: %s',
+    hint: 'Tidemark takes -c name=value and --name=value in the connection option "options".',
+  },
   noStatement: {
     sqlstate: '26000',
     severity: 'ERROR',
@@ -154,6 +166,7 @@ export class ProxyError extends Error {
   readonly sqlstate: string;
   readonly severity: Severity;
   readonly hint: string | undefined;
+  readonly detail: string | undefined;
 
   constructor(code: ErrorName, ...values: readonly (string | number)[]) {
     const template: ErrorTemplate = templates[code];
@@ -165,5 +178,10 @@ export class ProxyError extends Error {
     this.sqlstate = template.sqlstate;
     this.severity = template.severity;
     this.hint = template.hint === undefined ? undefined : fill(template.hint);
+  }
+
+  /** The same error with what is known of the cause; never a secret. */
+  withDetail(detail: string): ProxyError {
+    return Object.assign(this, { detail });
   }
 }

@@ -1,0 +1,121 @@
+import { performance } from 'node:perf_hooks';
+import type { NodeConfig, PoolConfig } from '../config.ts';
+import { Pool, type PoolStat } from './pool.ts';
+import { PreparedTexts } from './prepared.ts';
+import type { DisconnectReason } from './server-connection.ts';
+import { ServerConnection } from './server-connection.ts';
+import { connectServer } from './server-handshake.ts';
+
+/** How a client's user logs in to the nodes. */
+export interface ServerLogin {
+  readonly user: string;
+  readonly password: string;
+  readonly database: string;
+}
+
+export interface PoolEntry {
+  readonly node: number;
+  readonly database: string;
+  readonly user: string;
+  readonly stat: PoolStat;
+}
+
+const tidyEveryMs = 1_000;
+/** A pool without connections is forgotten after this time. */
+const poolUnusedMsMax = 60_000;
+
+interface Entry {
+  readonly login: ServerLogin;
+  readonly pool: Pool;
+}
+
+/** The pools of all nodes, and the prepared texts that their connections share. */
+export class Cluster {
+  readonly nodes: readonly NodeConfig[];
+  readonly prepared = new PreparedTexts();
+  readonly config: PoolConfig;
+  readonly #pools: Map<string, Entry>[];
+  readonly #janitor: NodeJS.Timeout;
+
+  constructor(nodes: readonly NodeConfig[], config: PoolConfig) {
+    this.nodes = nodes;
+    this.config = config;
+    this.#pools = nodes.map(() => new Map());
+    this.#janitor = setInterval(() => this.#tidy(), tidyEveryMs);
+    this.#janitor.unref();
+  }
+
+  /** The pool for this login on node number `node`; made when first asked for. */
+  pool(node: number, login: ServerLogin): Pool {
+    const pools = this.#pools[node];
+    if (pools === undefined) throw new RangeError(`no node ${node}`);
+    const key = `${login.database}\0${login.user}`;
+    const known = pools.get(key);
+    if (known !== undefined) return known.pool;
+    const pool = new Pool({
+      connect: () => this.#connect(node, login),
+      config: this.config,
+      now: () => performance.now(),
+    });
+    pools.set(key, { login, pool });
+    return pool;
+  }
+
+  /** Takes the node out: its connections are closed, also those in use when `all`. */
+  closeNode(node: number, reason: DisconnectReason, all: boolean): void {
+    for (const { pool } of this.#pools[node]?.values() ?? []) {
+      if (all) pool.destroy(reason);
+      else pool.retire(reason);
+    }
+  }
+
+  entries(): PoolEntry[] {
+    return this.#pools.flatMap((pools, node) =>
+      [...pools.values()].map(({ login, pool }) => ({
+        node,
+        database: login.database,
+        user: login.user,
+        stat: pool.stat,
+      })),
+    );
+  }
+
+  /** Closes every pool; connections in use end with their transaction. */
+  close(): void {
+    clearInterval(this.#janitor);
+    for (const pools of this.#pools) for (const { pool } of pools.values()) pool.close();
+  }
+
+  /** Closes every connection at once. */
+  destroy(): void {
+    this.close();
+    for (const pools of this.#pools)
+      for (const { pool } of pools.values()) pool.destroy('shutdown');
+  }
+
+  async #connect(node: number, login: ServerLogin): Promise<ServerConnection> {
+    const { host, port } = this.nodes[node]!;
+    const handedOver = await connectServer({
+      host,
+      port,
+      user: login.user,
+      password: login.password,
+      database: login.database,
+      params: new Map(),
+      connectTimeoutMs: this.config.connectTimeoutMs,
+    });
+    return new ServerConnection(handedOver, performance.now());
+  }
+
+  #tidy(): void {
+    for (const pools of this.#pools) {
+      for (const [key, { pool }] of pools) {
+        pool.tidy();
+        if (pool.unusedForMs > poolUnusedMsMax) {
+          pool.close();
+          pools.delete(key);
+        }
+      }
+    }
+  }
+}

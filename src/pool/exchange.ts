@@ -1,0 +1,80 @@
+import type { Step } from './step.ts';
+
+/** Where the replies of an exchange go: the client session that asked. */
+export interface ReplySink {
+  /** Takes whole frames or pieces of one, in order. False: stop reading until `resume`. */
+  forward(bytes: Buffer): boolean;
+  /**
+   * A server refused while nothing has reached the client yet. True: the session will run the
+   * request again elsewhere, and the rest of this exchange is dropped.
+   */
+  retries(exchange: Exchange, buffer: Buffer, start: number, end: number): boolean;
+  /** An ErrorResponse is being forwarded. */
+  refused(): void;
+  /** ReadyForQuery came (and was forwarded unless the exchange is `dropped`). */
+  ready(exchange: Exchange, status: number): void;
+  /** The server waits for CopyData (CopyInResponse or CopyBothResponse was forwarded). */
+  copyIn(exchange: Exchange): void;
+  /** The connection went away before ReadyForQuery; `message` is the last word of the
+   * server; `midFrame`: a frame was forwarded in part, so nothing more can be said to the client. */
+  lost(exchange: Exchange, message: string | null, midFrame: boolean): void;
+  /** The connection went away while it was checked out and nothing was expected. */
+  gone(): void;
+  /** The server's socket takes bytes again after `send` returned false. */
+  drained(): void;
+}
+
+/**
+ * A run of requests to one server that ends with one ReadyForQuery. Its steps are the replies
+ * still expected, in order; an extended batch that was flushed without Sync grows while it runs.
+ */
+export class Exchange {
+  /** Null: nobody listens any more, or it is the proxy's own: replies are dropped. */
+  sink: ReplySink | null;
+  readonly steps: Step[] = [];
+  /** Index of the first step that is not complete. */
+  head = 0;
+  /**
+   * Replies that carry no result yet (ParseComplete, RowDescription ...) are kept back, so that a
+   * refusal by a replica can still be answered by running the request elsewhere.
+   */
+  holding = false;
+  held: Buffer[] = [];
+  /** Everything up to ReadyForQuery is thrown away: the request runs again elsewhere. */
+  dropped = false;
+  /** Something was forwarded to the sink. */
+  emitted = false;
+  /** The first ErrorResponse of an exchange without a sink. */
+  error: Buffer | null = null;
+  /** Called instead of a sink's `ready`, for the proxy's own exchanges. */
+  readonly finished: ((exchange: Exchange, status: number) => void) | null;
+
+  constructor(
+    sink: ReplySink | null,
+    finished: ((exchange: Exchange, status: number) => void) | null = null,
+  ) {
+    this.sink = sink;
+    this.finished = finished;
+  }
+
+  /** Makes a session's exchange ready for its next request. */
+  reset(holding: boolean): void {
+    this.steps.length = 0;
+    this.head = 0;
+    this.holding = holding;
+    if (this.held.length > 0) this.held = [];
+    this.dropped = false;
+    this.emitted = false;
+    this.error = null;
+  }
+
+  /** The replies so far were delivered, and what comes next may still run elsewhere. */
+  restart(holding: boolean): void {
+    this.holding = holding;
+    this.emitted = false;
+  }
+
+  get isComplete(): boolean {
+    return this.head === this.steps.length;
+  }
+}

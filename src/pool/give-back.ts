@@ -1,0 +1,89 @@
+import { TxStatus } from '../protocol/codes.ts';
+import { copyFail, query, sync } from '../protocol/frontend.ts';
+import { sendCancelRequest } from './cancel-request.ts';
+import type { Exchange } from './exchange.ts';
+import type { Pool } from './pool.ts';
+import type { ServerConnection } from './server-connection.ts';
+import { steps } from './step.ts';
+
+export interface ServerEndpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Puts a connection that a session is done with back, once no cancel request is under way to it. */
+export function giveBack(pool: Pool, server: ServerConnection): void {
+  server.owner = null;
+  if (server.closedFor !== null || server.cancelsInFlight > 0) return;
+  pool.release(server);
+}
+
+/** Cancels what the server runs for its session; the connection stays out of the pool meanwhile. */
+export function cancelOn(address: ServerEndpoint, pool: Pool, server: ServerConnection): void {
+  sendCancelRequest(address, server, () => {
+    if (server.owner !== null || server.closedFor !== null || !server.isQuiet) return;
+    if (server.txStatus !== TxStatus.Idle || server.cancelsInFlight > 0) return;
+    // The signal was sent; a round trip makes sure that it hits nothing but this.
+    server.runOwn(query(''), () => {
+      if (server.isReleasable) giveBack(pool, server);
+    });
+  });
+}
+
+export interface Abandoned {
+  /** The session's exchange, whether or not it is in the pipeline. */
+  readonly exchange: Exchange;
+  readonly address: ServerEndpoint;
+  /** Nobody needs what runs: a read, or part of a transaction that will be rolled back. */
+  readonly mayCancel: boolean;
+  /** Half a message was sent, or the session left objects behind. */
+  readonly mustClose: boolean;
+  /** The server waits for CopyData that will not come. */
+  readonly copyToEnd: boolean;
+  /** Extended messages were sent without Sync. */
+  readonly lacksSync: boolean;
+}
+
+/**
+ * Leaves a connection whose session is gone to end its work: an autocommit write runs to its end,
+ * as on PostgreSQL when a client vanishes; a transaction is rolled back.
+ */
+export function leaveToItself(pool: Pool, server: ServerConnection, left: Abandoned): void {
+  server.owner = null;
+  left.exchange.sink = null;
+  if (server.closedFor !== null) return;
+  if (left.mustClose) {
+    server.close('client-left');
+    return;
+  }
+  server.resume();
+  if (left.copyToEnd) server.send(copyFail('the client has gone'));
+  if (left.lacksSync) {
+    left.exchange.steps.push(steps.skippedSync);
+    server.send(sync);
+  }
+  if (server.isQuiet) {
+    tidyUp(pool, server);
+    return;
+  }
+  // What the rest of it sets, nobody follows any more.
+  server.changeSettings(null);
+  server.prepared.unnamed = null;
+  server.onQuiet = () => tidyUp(pool, server);
+  if (left.mayCancel && !left.lacksSync) cancelOn(left.address, pool, server);
+}
+
+function tidyUp(pool: Pool, server: ServerConnection): void {
+  if (server.closedFor !== null) return;
+  if (server.txStatus === TxStatus.Idle) {
+    server.endTransaction(true);
+    giveBack(pool, server);
+    return;
+  }
+  server.endTransaction(false);
+  server.runOwn(query('ROLLBACK'), () => {
+    if (server.closedFor !== null) return;
+    if (server.txStatus === TxStatus.Idle) giveBack(pool, server);
+    else server.close('client-left');
+  });
+}

@@ -1,0 +1,84 @@
+/**
+ * A prepared statement as text: what a Parse message says besides its name. Sessions that prepare
+ * the same text share one, and with it one prepared statement on each server connection.
+ */
+export class PreparedText {
+  /** Its name on every server connection, unlike any name a client would choose. */
+  readonly name: string;
+  /** Query text with its zero byte, parameter type count and types. */
+  readonly body: Buffer;
+
+  constructor(name: string, body: Buffer) {
+    this.name = name;
+    this.body = body;
+  }
+}
+
+/** The prepared texts in use; one for the proxy. */
+export class PreparedTexts {
+  readonly #byBody = new Map<string, { text: PreparedText; users: number }>();
+  #sequence = 0;
+
+  get size(): number {
+    return this.#byBody.size;
+  }
+
+  /** Finds or makes the text; every `use` is to be matched by a `drop`. */
+  use(body: Buffer): PreparedText {
+    const key = body.toString('latin1');
+    const known = this.#byBody.get(key);
+    if (known !== undefined) {
+      known.users += 1;
+      return known.text;
+    }
+    this.#sequence += 1;
+    // A copy: `body` is part of a chunk that may be a thousand times as large.
+    const text = new PreparedText(`tidemark_${this.#sequence}`, Buffer.from(body));
+    this.#byBody.set(key, { text, users: 1 });
+    return text;
+  }
+
+  drop(text: PreparedText): void {
+    const key = text.body.toString('latin1');
+    const known = this.#byBody.get(key);
+    if (known === undefined || known.text !== text) return;
+    known.users -= 1;
+    if (known.users === 0) this.#byBody.delete(key);
+  }
+}
+
+/** What is prepared on one server connection. */
+export class PreparedOnServer {
+  /** Whose text the unnamed statement holds; null: none, or not known. */
+  unnamed: PreparedText | null = null;
+  /** In order of last use, oldest first. */
+  readonly #named = new Map<string, PreparedText>();
+
+  /** Whether it is there; counts as a use. */
+  has(text: PreparedText): boolean {
+    if (!this.#named.delete(text.name)) return false;
+    this.#named.set(text.name, text);
+    return true;
+  }
+
+  add(text: PreparedText): void {
+    this.#named.set(text.name, text);
+  }
+
+  /** The least recently used ones beyond the newest `keep`. They stay until `remove`. */
+  oldestBeyond(keep: number): PreparedText[] {
+    const excess = this.#named.size - Math.max(0, keep);
+    if (excess <= 0) return [];
+    return [...this.#named.values()].slice(0, excess);
+  }
+
+  remove(text: PreparedText): void {
+    this.#named.delete(text.name);
+  }
+
+  /** After DISCARD ALL or DEALLOCATE ALL. */
+  clear(): void {
+    this.unnamed = null;
+    this.#named.clear();
+  }
+}

@@ -1,0 +1,466 @@
+import assert from 'node:assert';
+import type { Socket } from 'node:net';
+import { Backend, frameHeaderBytes, TxStatus } from '../protocol/codes.ts';
+import { errorField, parameterStatusFields } from '../protocol/fields.ts';
+import { Exchange, type ReplySink } from './exchange.ts';
+import { PreparedOnServer } from './prepared.ts';
+import { Settings } from './settings.ts';
+import { Op, type Step, steps } from './step.ts';
+
+/** Why a server connection was closed; used by logs and metrics alike. */
+export type DisconnectReason =
+  | 'idle-timeout'
+  | 'lifetime'
+  | 'server-closed'
+  | 'socket-error'
+  | 'protocol-violation'
+  | 'check-failed'
+  | 'client-left'
+  | 'session-state'
+  | 'node-down'
+  | 'shutdown';
+
+/** What a server login hands over. */
+export interface LoggedIn {
+  readonly socket: Socket;
+  readonly pid: number;
+  readonly secret: Buffer;
+  readonly params: Map<string, string>;
+  readonly rest: Buffer;
+}
+
+/** A frame kept until it is whole may have at most this many bytes; others are streamed. */
+const wholeFrameBytesMax = 16 * 1024 * 1024;
+
+const forwardFrame = 0;
+const skipFrame = 1;
+
+/** Frames whose body is passed on as it arrives: 1 = streamed, the rest is inspected whole. */
+const streamed = new Uint8Array(256);
+for (const type of [
+  Backend.DataRow,
+  Backend.CopyData,
+  Backend.RowDescription,
+  Backend.ParameterDescription,
+  Backend.FunctionCallResponse,
+]) {
+  streamed[type] = 1;
+}
+
+/**
+ * One logged-in connection to a server, seen as a pipeline:
+ *
+ *     exchanges:  [ head: steps done | steps expected ] [ next ] [ next ] ...
+ *
+ * Frames from the server belong to the head exchange. Runs of frames for its sink leave as one
+ * slice of the chunk they came in; skipped frames cut the run, faked replies are put between.
+ */
+export class ServerConnection {
+  readonly socket: Socket;
+  readonly pid: number;
+  readonly secret: Buffer;
+  /** Last value of every parameter the server reported (GUC_REPORT). */
+  readonly params: Map<string, string>;
+  readonly prepared = new PreparedOnServer();
+  /** What the session settings of this backend are; null: unknown, after a rollback. */
+  settings: Settings | null = Settings.none;
+  #settingsChangedInTransaction = false;
+  readonly openedAtMs: number;
+  /** The session this connection is checked out to. */
+  owner: ReplySink | null = null;
+  idleSinceMs = 0;
+  /** Cancel requests on their way to this backend: it may not serve anybody else until they end. */
+  cancelsInFlight = 0;
+  txStatus: number = TxStatus.Idle;
+  /** Set once; `onClosed` tells the pool. */
+  closedFor: DisconnectReason | null = null;
+  /** Called once when no reply is expected any more. */
+  onQuiet: (() => void) | null = null;
+  onClosed: ((connection: ServerConnection, reason: DisconnectReason) => void) | null = null;
+
+  readonly #exchanges: Exchange[] = [];
+  /** Bytes of a frame that is inspected whole and has not arrived whole. */
+  #stash: Buffer | null = null;
+  /** Bytes still to come of a streamed frame, and what happens to them. */
+  #remaining = 0;
+  #remainingAction = forwardFrame;
+  /** The proxy's wording of an error, to go out behind the frames before it. */
+  #replacement: Buffer | null = null;
+  /** What the server said in a FATAL before it went away. */
+  #lastWord: string | null = null;
+
+  constructor(login: LoggedIn, nowMs: number) {
+    this.socket = login.socket;
+    this.pid = login.pid;
+    this.secret = login.secret;
+    this.params = login.params;
+    this.openedAtMs = nowMs;
+    this.idleSinceMs = nowMs;
+    this.socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    this.socket.on('error', () => this.close('socket-error'));
+    this.socket.on('close', () => this.close('server-closed'));
+    this.socket.on('end', () => this.close('server-closed'));
+    this.socket.on('drain', () => this.owner?.drained());
+    if (login.rest.length > 0) this.#read(login.rest);
+    this.socket.resume();
+  }
+
+  /** May go to another session: nothing expected, no transaction, no cancel under way. */
+  get isReleasable(): boolean {
+    return (
+      this.closedFor === null &&
+      this.txStatus === TxStatus.Idle &&
+      this.#exchanges.length === 0 &&
+      this.cancelsInFlight === 0
+    );
+  }
+
+  get isQuiet(): boolean {
+    return this.#exchanges.length === 0;
+  }
+
+  /** Appends to the pipeline; the caller sends the bytes in the same turn. */
+  expect(exchange: Exchange): void {
+    assert(this.closedFor === null, 'a closed connection takes no requests');
+    this.#exchanges.push(exchange);
+    if (this.#exchanges.length === 1) this.#emitFakes(exchange);
+  }
+
+  /** Steps were added to `exchange`, which is already in the pipeline. */
+  expectMore(exchange: Exchange): void {
+    if (this.#exchanges[0] === exchange) this.#emitFakes(exchange);
+  }
+
+  /** False: stop producing until the sink's `drained`. */
+  send(bytes: Buffer): boolean {
+    return this.socket.write(bytes);
+  }
+
+  /** Runs a simple query of the proxy's own; its replies are dropped. */
+  runOwn(message: Buffer, finished: (exchange: Exchange, status: number) => void): Exchange {
+    const exchange = new Exchange(null, finished);
+    exchange.steps.push(steps.skippedQuery);
+    this.expect(exchange);
+    // A simple Query destroys the unnamed statement (exec_simple_query, tcop/postgres.c).
+    this.prepared.unnamed = null;
+    this.send(message);
+    return exchange;
+  }
+
+  /** The backend's settings became `settings`, for good or until its transaction rolls back. */
+  changeSettings(settings: Settings | null): void {
+    this.settings = settings;
+    this.#settingsChangedInTransaction = true;
+  }
+
+  /** The transaction ended: what it set stays, or is undone (to what, nobody remembers). */
+  endTransaction(committed: boolean): void {
+    if (this.#settingsChangedInTransaction && !committed) this.settings = null;
+    this.#settingsChangedInTransaction = false;
+  }
+
+  /** Rolled back to a savepoint. */
+  forgetSettings(): void {
+    if (this.#settingsChangedInTransaction) this.settings = null;
+  }
+
+  pause(): void {
+    this.socket.pause();
+  }
+
+  resume(): void {
+    this.socket.resume();
+  }
+
+  /** `lastWord`: what the sinks are told of the cause. */
+  close(reason: DisconnectReason, lastWord?: string): void {
+    if (this.closedFor !== null) return;
+    this.closedFor = reason;
+    const midFrame = this.#remaining > 0 && this.#remainingAction === forwardFrame;
+    const message = lastWord ?? this.#lastWord;
+    this.socket.destroy();
+    const pending = this.#exchanges.splice(0);
+    const { owner } = this;
+    this.owner = null;
+    this.onClosed?.(this, reason);
+    for (const [index, exchange] of pending.entries()) {
+      if (exchange.sink !== null) exchange.sink.lost(exchange, message, index === 0 && midFrame);
+      else exchange.finished?.(exchange, 0);
+    }
+    if (pending.length === 0) owner?.gone();
+  }
+
+  #read(arrived: Buffer): void {
+    let chunk = arrived;
+    if (this.#stash !== null) {
+      chunk = Buffer.concat([this.#stash, arrived]);
+      this.#stash = null;
+    }
+    let at = 0;
+    /** Start of the run of frames that leaves as one slice; -1: none. */
+    let runStart = -1;
+    while (at < chunk.length && this.closedFor === null) {
+      if (this.#remaining > 0) {
+        const taken = Math.min(this.#remaining, chunk.length - at);
+        if (this.#remainingAction === forwardFrame && runStart < 0) runStart = at;
+        this.#remaining -= taken;
+        at += taken;
+        continue;
+      }
+      if (chunk.length - at < frameHeaderBytes) break;
+      const type = chunk[at]!;
+      const end = at + 1 + chunk.readUInt32BE(at + 1);
+      if (end < at + frameHeaderBytes) {
+        this.close('protocol-violation');
+        return;
+      }
+      if (end > chunk.length && streamed[type] === 0) {
+        if (end - at > wholeFrameBytesMax) this.close('protocol-violation');
+        break;
+      }
+      const here = Math.min(end, chunk.length);
+      runStart = this.#takeFrame(chunk, type, at, here, runStart);
+      this.#remaining = end - here;
+      at = here;
+    }
+    if (this.closedFor !== null) return;
+    if (runStart >= 0) this.#forward(chunk, runStart, at);
+    if (at < chunk.length) this.#stash = chunk.subarray(at);
+  }
+
+  /** Deals with the frame at [start,end); returns the new start of the run (-1: none). */
+  #takeFrame(chunk: Buffer, type: number, start: number, end: number, runStart: number): number {
+    const exchange = this.#exchanges[0];
+    if ((type === Backend.DataRow || type === Backend.CopyData) && exchange !== undefined) {
+      return this.#takeRow(exchange, start, runStart);
+    }
+    const action = this.#inspect(exchange, chunk, type, start, end);
+    this.#remainingAction = action;
+    let run = runStart;
+    if (action === skipFrame) {
+      if (run >= 0 && exchange?.dropped !== true) this.#forward(chunk, run, start);
+      run = -1;
+      this.#emitReplacement(exchange);
+    } else if (run < 0) {
+      run = start;
+    }
+    if (exchange === undefined) {
+      if (run >= 0 && this.owner?.forward(chunk.subarray(run, end)) === false) this.pause();
+      return -1;
+    }
+    const next = exchange.steps[exchange.head];
+    if (type === Backend.ReadyForQuery && exchange.isComplete) {
+      if (run >= 0) this.#forward(chunk, run, end);
+      this.#finish(exchange, chunk[start + frameHeaderBytes]!);
+      return -1;
+    }
+    if (next !== undefined && next.op === Op.Fake) {
+      if (run >= 0) this.#forward(chunk, run, end);
+      this.#emitFakes(exchange);
+      return -1;
+    }
+    return run;
+  }
+
+  #takeRow(exchange: Exchange, start: number, runStart: number): number {
+    if (exchange.dropped || exchange.sink === null || exchange.steps[exchange.head]?.skip) {
+      this.#remainingAction = skipFrame;
+      return -1;
+    }
+    this.#remainingAction = forwardFrame;
+    if (exchange.holding) this.#release(exchange);
+    return runStart < 0 ? start : runStart;
+  }
+
+  /** What a frame means for the pipeline; says whether the client gets it. */
+  #inspect(
+    exchange: Exchange | undefined,
+    chunk: Buffer,
+    type: number,
+    start: number,
+    end: number,
+  ): number {
+    if (type === Backend.ParameterStatus) return this.#parameterStatus(exchange, chunk, start, end);
+    if (type === Backend.ErrorResponse) return this.#error(exchange, chunk, start, end);
+    if (type === Backend.NotificationResponse || type === Backend.NoticeResponse) {
+      const forOwner = exchange === undefined && this.owner !== null;
+      return forOwner || this.#isForwarded(exchange) ? forwardFrame : skipFrame;
+    }
+    if (exchange === undefined) {
+      this.close('protocol-violation');
+      return skipFrame;
+    }
+    const action = this.#isForwarded(exchange) ? forwardFrame : skipFrame;
+    const step = exchange.steps[exchange.head];
+    if (step === undefined) {
+      this.close('protocol-violation');
+      return skipFrame;
+    }
+    this.#advance(exchange, step, chunk, type, start, end);
+    return exchange.dropped || exchange.sink === null ? skipFrame : action;
+  }
+
+  /** Completes the head step when `type` is its last reply. */
+  #advance(
+    exchange: Exchange,
+    step: Step,
+    chunk: Buffer,
+    type: number,
+    start: number,
+    end: number,
+  ): void {
+    switch (type) {
+      case Backend.ParseComplete:
+      case Backend.BindComplete:
+      case Backend.CloseComplete:
+      case Backend.NoData:
+        this.#complete(exchange, step, chunk, start, end);
+        return;
+      case Backend.RowDescription:
+        if (step.op === Op.Describe) this.#complete(exchange, step, chunk, start, end);
+        return;
+      case Backend.CommandComplete:
+      case Backend.EmptyQueryResponse:
+      case Backend.PortalSuspended:
+        if (exchange.holding) this.#release(exchange);
+        if (step.op === Op.Execute) this.#complete(exchange, step, chunk, start, end);
+        else if (step.op === Op.Query) step.done?.(chunk, start, end);
+        return;
+      case Backend.ReadyForQuery:
+        if (exchange.holding) this.#release(exchange);
+        this.#advanceToReady(exchange);
+        return;
+      case Backend.CopyInResponse:
+      case Backend.CopyBothResponse:
+        if (exchange.holding) this.#release(exchange);
+        exchange.sink?.copyIn(exchange);
+        return;
+      case Backend.CopyOutResponse:
+      case Backend.FunctionCallResponse:
+        if (exchange.holding) this.#release(exchange);
+        return;
+      default:
+        return;
+    }
+  }
+
+  #complete(exchange: Exchange, step: Step, chunk: Buffer, start: number, end: number): void {
+    exchange.head += 1;
+    step.done?.(chunk, start, end);
+  }
+
+  #advanceToReady(exchange: Exchange): void {
+    const { steps: expected } = exchange;
+    while (exchange.head < expected.length && expected[exchange.head]!.op < Op.Sync) {
+      exchange.head += 1;
+    }
+    exchange.head += 1;
+  }
+
+  #parameterStatus(
+    exchange: Exchange | undefined,
+    chunk: Buffer,
+    start: number,
+    end: number,
+  ): number {
+    const { name, value } = parameterStatusFields(chunk, start, end);
+    this.params.set(name, value);
+    return this.#isForwarded(exchange) ? forwardFrame : skipFrame;
+  }
+
+  #error(exchange: Exchange | undefined, chunk: Buffer, start: number, end: number): number {
+    const severity = errorField(chunk, start, end, 'V') ?? errorField(chunk, start, end, 'S');
+    if (severity === 'FATAL' || severity === 'PANIC') {
+      // The server closes next; the sink hears of it by `lost`, with this message.
+      this.#lastWord = errorField(chunk, start, end, 'M') ?? null;
+      return skipFrame;
+    }
+    if (exchange === undefined) return skipFrame;
+    const step = exchange.steps[exchange.head];
+    if (step !== undefined && step.op < Op.Sync) {
+      // The server now ignores everything up to Sync (protocol, "Extended Query").
+      while (exchange.head < exchange.steps.length && exchange.steps[exchange.head]!.op < Op.Sync) {
+        exchange.head += 1;
+      }
+    }
+    if (exchange.sink === null) {
+      exchange.error ??= Buffer.from(chunk.subarray(start, end));
+      return skipFrame;
+    }
+    if (exchange.dropped) return skipFrame;
+    if (exchange.holding) {
+      if (exchange.sink.retries(exchange, chunk, start, end)) {
+        exchange.dropped = true;
+        exchange.held = [];
+        return skipFrame;
+      }
+      this.#release(exchange);
+    }
+    exchange.sink.refused();
+    if (step === undefined || step.replacement === null) return forwardFrame;
+    this.#replacement = step.replacement;
+    return skipFrame;
+  }
+
+  #emitReplacement(exchange: Exchange | undefined): void {
+    if (this.#replacement === null) return;
+    const bytes = this.#replacement;
+    this.#replacement = null;
+    if (exchange !== undefined) this.#emit(exchange, bytes);
+  }
+
+  #isForwarded(exchange: Exchange | undefined): boolean {
+    if (exchange === undefined || exchange.sink === null || exchange.dropped) return false;
+    return exchange.steps[exchange.head]?.skip !== true;
+  }
+
+  #emitFakes(exchange: Exchange): void {
+    let step = exchange.steps[exchange.head];
+    while (step !== undefined && step.op === Op.Fake) {
+      exchange.head += 1;
+      if (step.replacement !== null) this.#emit(exchange, step.replacement);
+      step.done?.(empty, 0, 0);
+      step = exchange.steps[exchange.head];
+    }
+  }
+
+  #forward(chunk: Buffer, start: number, end: number): void {
+    const exchange = this.#exchanges[0];
+    if (exchange !== undefined && end > start) this.#emit(exchange, chunk.subarray(start, end));
+  }
+
+  #emit(exchange: Exchange, bytes: Buffer): void {
+    if (exchange.dropped || exchange.sink === null) return;
+    if (exchange.holding) {
+      exchange.held.push(bytes);
+      return;
+    }
+    exchange.emitted = true;
+    if (!exchange.sink.forward(bytes)) this.pause();
+  }
+
+  /** From here on what arrives goes to the client: the request can no longer run elsewhere. */
+  #release(exchange: Exchange): void {
+    exchange.holding = false;
+    const { held } = exchange;
+    if (held.length === 0) return;
+    exchange.held = [];
+    for (const bytes of held) this.#emit(exchange, bytes);
+  }
+
+  #finish(exchange: Exchange, status: number): void {
+    this.#exchanges.shift();
+    this.txStatus = status;
+    const next = this.#exchanges[0];
+    if (next !== undefined) this.#emitFakes(next);
+    if (exchange.sink !== null) exchange.sink.ready(exchange, status);
+    else exchange.finished?.(exchange, status);
+    if (this.#exchanges.length === 0 && this.onQuiet !== null) {
+      const { onQuiet } = this;
+      this.onQuiet = null;
+      onQuiet();
+    }
+  }
+}
+
+const empty = Buffer.alloc(0);

@@ -1,0 +1,115 @@
+/** A session setting: how to make it so, and its value in plain text for the proxy's own use. */
+export interface Setting {
+  /** A statement without semicolon that sets it on any server connection. */
+  readonly sql: string;
+  /** The value as SHOW would say it where that is simple, lower case; else as written. */
+  readonly value: string;
+}
+
+/** Quotes a string for SQL, whatever standard_conforming_strings is set to. */
+export function quoteLiteral(text: string): string {
+  const quoted = `'${text.replaceAll("'", "''")}'`;
+  return text.includes('\\') ? `E${quoted.replaceAll('\\', '\\\\')}` : quoted;
+}
+
+/** Quotes a setting's name, which may have two parts (`tidemark.consistency`). */
+export function quoteSettingName(name: string): string {
+  const part = (text: string) =>
+    /^[a-z_][a-z0-9_]*$/.test(text) ? text : `"${text.replaceAll('"', '""')}"`;
+  return name.split('.').map(part).join('.');
+}
+
+/** From the text of a SET statement: `value` is what may stand behind TO. */
+export function settingFromSet(name: string, value: string): Setting {
+  const plain = value.trim().replace(/^'(.*)'$/s, '$1');
+  return { sql: `SET ${quoteSettingName(name)} TO ${value}`, value: plain.toLowerCase() };
+}
+
+/**
+ * From a raw value as it stands in a startup packet. set_config reads it as the configuration
+ * file's reader would (lists included), which SET with a quoted literal would not.
+ */
+export function settingFromStartup(name: string, value: string): Setting {
+  return {
+    sql: `SELECT pg_catalog.set_config(${quoteLiteral(name)}, ${quoteLiteral(value)}, false)`,
+    value: value.toLowerCase(),
+  };
+}
+
+/**
+ * The settings of a session or of a server connection that differ from the server's defaults.
+ * Immutable: a session's SET makes a new one, so that a rollback only has to go back to the old.
+ */
+export class Settings {
+  static readonly none = new Settings(new Map());
+
+  /** Equal keys mean equal settings. */
+  readonly key: string;
+  readonly #entries: ReadonlyMap<string, Setting>;
+
+  private constructor(entries: ReadonlyMap<string, Setting>) {
+    this.#entries = entries;
+    this.key = [...entries]
+      .map(([name, { sql }]) => `${name}\0${sql}`)
+      .sort()
+      .join('\0\0');
+  }
+
+  static of(entries: Iterable<readonly [string, Setting]>): Settings {
+    const map = new Map(entries);
+    return map.size === 0 ? Settings.none : new Settings(map);
+  }
+
+  get(name: string): Setting | undefined {
+    return this.#entries.get(name);
+  }
+
+  with(name: string, setting: Setting): Settings {
+    if (this.#entries.get(name)?.sql === setting.sql) return this;
+    return Settings.of([...this.#entries, [name, setting]]);
+  }
+
+  without(name: string): Settings {
+    if (!this.#entries.has(name)) return this;
+    return Settings.of([...this.#entries].filter(([other]) => other !== name));
+  }
+
+  /** True for `on` in any spelling that PostgreSQL takes (parse_bool). */
+  isOn(name: string): boolean {
+    const value = this.get(name)?.value;
+    return value === 'on' || value === 'true' || value === 'yes' || value === '1' || value === 't';
+  }
+
+  equals(other: Settings | null): boolean {
+    return other !== null && (this === other || this.key === other.key);
+  }
+
+  /**
+   * The statements that bring a server connection from `from` (null: unknown) to these settings,
+   * joined by semicolons; empty when there is nothing to do. The role comes last: other settings
+   * may need the rights of the login role, to which it is reset first.
+   */
+  differenceFrom(from: Settings | null): string {
+    const statements: string[] = [];
+    const had = from === null ? null : from.#entries;
+    if (had === null) statements.push('RESET ROLE', 'RESET ALL');
+    const role = this.#entries.get(roleName);
+    const roleChanges = had?.get(roleName)?.sql !== role?.sql;
+    if (had?.has(roleName) && (roleChanges || this.key !== from?.key))
+      statements.push('RESET ROLE');
+    for (const name of had?.keys() ?? []) {
+      if (name !== roleName && !this.#entries.has(name)) {
+        statements.push(`RESET ${quoteSettingName(name)}`);
+      }
+    }
+    for (const [name, { sql }] of this.#entries) {
+      if (name !== roleName && had?.get(name)?.sql !== sql) statements.push(sql);
+    }
+    if (role !== undefined && statements.length > 0) statements.push(role.sql);
+    else if (role !== undefined && roleChanges) statements.push(role.sql);
+    return statements.join('; ');
+  }
+}
+
+/** SET ROLE is a setting of this name (guc_tables.c), and RESET ALL leaves it alone. */
+export const roleName = 'role';

@@ -1,0 +1,338 @@
+import { ProxyError } from '../errors.ts';
+import type { PreparedText, PreparedTexts } from '../pool/prepared.ts';
+import type { ServerConnection } from '../pool/server-connection.ts';
+import { Op, type Step, steps } from '../pool/step.ts';
+import { closeComplete, errorResponse, parseComplete } from '../protocol/backend.ts';
+import { Frontend } from '../protocol/codes.ts';
+import { BindFields, ParseFields, TargetFields } from '../protocol/fields.ts';
+import { bind, close, sync, TargetKind } from '../protocol/frontend.ts';
+import { withStatementName } from '../protocol/rename.ts';
+import type { Classified } from '../router/statement.ts';
+import type { Request, RequestEnd } from './request.ts';
+import type { ClientStatement, ClientStatements } from './statements.ts';
+
+const bindFields = new BindFields();
+const parseFields = new ParseFields();
+const targetFields = new TargetFields();
+
+/** No server connection has a statement of this name: naming it fails on purpose. */
+const missingStatement = 'tidemark_missing';
+
+/** What a builder needs of its session. */
+export interface BuilderSession {
+  readonly statements: ClientStatements;
+  readonly texts: PreparedTexts;
+  /** Statements kept on one server connection. */
+  readonly statementsMax: number;
+  /** SQL PREPARE has made names that only the server knows. */
+  readonly knowsServerNames: boolean;
+  /** The `index`th statement of a text with effects completed, with the tag in that frame. */
+  completedAt(
+    classified: Classified,
+    index: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): void;
+}
+
+/**
+ * Translates a client's extended messages for the server connection they go to: statement names
+ * become the connection's own, statements that are not there are prepared first, and what the
+ * server need not see is answered by the proxy in its turn.
+ */
+export class BatchBuilder {
+  /** Texts in use by this batch; to be dropped when it ends (the session then holds its own). */
+  readonly borrowed: PreparedText[] = [];
+  readonly #session: BuilderSession;
+  readonly #server: ServerConnection;
+  readonly #steps: Step[];
+  readonly #pieces: Buffer[] = [];
+  /** A run of bytes that go out as they came. */
+  #run: Buffer | null = null;
+  #runStart = 0;
+  #runEnd = 0;
+  /** Prepared by this batch, so on the server when the messages behind are read. */
+  readonly #preparedHere = new Map<string, PreparedText>();
+  /** Names this batch makes or closes, as they will be: null is closed. */
+  readonly #namesHere = new Map<string, ClientStatement | null>();
+  /** An error was put in: the server skips to Sync, and so do we. */
+  #failed = false;
+
+  constructor(session: BuilderSession, server: ServerConnection, expected: Step[]) {
+    this.#session = session;
+    this.#server = server;
+    this.#steps = expected;
+  }
+
+  /** Appends the expected replies to the steps; returns what to send, in order. */
+  build(request: Request): readonly Buffer[] {
+    if (request.failure !== null) this.#refuse(request.failure, request.end);
+    for (let index = 0; index < request.count; index++) this.#take(request, index);
+    this.#endRun();
+    return this.#pieces;
+  }
+
+  #take(request: Request, index: number): void {
+    const type = request.types[index]!;
+    const buffer = request.buffers[index]!;
+    const start = request.starts[index]!;
+    const end = request.ends[index]!;
+    if (type === Frontend.Sync) {
+      this.#evict();
+      this.#pass(buffer, start, end);
+      this.#steps.push(steps.sync);
+      return;
+    }
+    if (type === Frontend.Flush) {
+      this.#pass(buffer, start, end);
+      return;
+    }
+    if (this.#failed) return;
+    switch (type) {
+      case Frontend.Query:
+        this.#pass(buffer, start, end);
+        this.#steps.push(this.#queryStep(request));
+        // A simple Query destroys the unnamed statement (exec_simple_query in postgres.c).
+        this.#server.prepared.unnamed = null;
+        this.#session.statements.unnamed = null;
+        return;
+      case Frontend.FunctionCall:
+        this.#pass(buffer, start, end);
+        this.#steps.push(steps.functionCall);
+        return;
+      case Frontend.Parse:
+        this.#parse(request.parsed[index] ?? null, buffer, start, end);
+        return;
+      case Frontend.Bind:
+        this.#bind(buffer, start, end);
+        return;
+      case Frontend.Describe:
+        this.#describe(buffer, start, end);
+        return;
+      case Frontend.Close:
+        this.#close(buffer, start, end);
+        return;
+      case Frontend.Execute:
+        this.#pass(buffer, start, end);
+        this.#steps.push(this.#executeStep(request.executed[index] ?? null));
+        return;
+    }
+  }
+
+  #queryStep({ classified }: Request): Step {
+    if (classified === null || !classified.hasEffects) return steps.query;
+    let index = 0;
+    return {
+      ...steps.query,
+      done: (buffer, start, end) => {
+        this.#session.completedAt(classified, index, buffer, start, end);
+        index += 1;
+      },
+    };
+  }
+
+  #executeStep(statement: ClientStatement | null): Step {
+    if (statement === null || !statement.classified.hasEffects) return steps.execute;
+    return {
+      ...steps.execute,
+      done: (buffer, start, end) =>
+        this.#session.completedAt(statement.classified, 0, buffer, start, end),
+    };
+  }
+
+  #parse(parsed: ClientStatement | null, buffer: Buffer, start: number, end: number): void {
+    if (parsed === null) {
+      // Too long to be held, so nobody could prepare it again: the session is pinned instead.
+      this.#server.prepared.unnamed = null;
+      this.#session.statements.unnamed = null;
+      this.#pass(buffer, start, end);
+      this.#steps.push(steps.parse);
+      return;
+    }
+    const { statement: name, queryStart } = parseFields.read(buffer, start, end);
+    if (name === '') {
+      this.#server.prepared.unnamed = parsed.text;
+      this.#session.statements.unnamed = parsed;
+      this.#pass(buffer, start, end);
+      this.#steps.push(steps.parse);
+      return;
+    }
+    if (this.#find(name) !== undefined) {
+      this.#fail(new ProxyError('duplicateStatement', name));
+      return;
+    }
+    const text = this.#session.texts.use(buffer.subarray(queryStart, end));
+    const statement: ClientStatement = { text, classified: parsed.classified };
+    this.#namesHere.set(name, statement);
+    this.borrowed.push(text);
+    const confirm = () => this.#session.statements.add(name, statement);
+    if (this.#isPrepared(text)) {
+      this.#fake(parseComplete, confirm);
+      return;
+    }
+    this.#send(parseHead(text));
+    this.#send(text.body);
+    this.#preparedHere.set(text.name, text);
+    this.#steps.push({
+      ...steps.parse,
+      done: () => {
+        this.#server.prepared.add(text);
+        confirm();
+      },
+    });
+  }
+
+  #bind(buffer: Buffer, start: number, end: number): void {
+    const { statement: name } = bindFields.read(buffer, start, end);
+    if (!this.#nameStatement(name, buffer, start, end)) return;
+    this.#steps.push(steps.bind);
+  }
+
+  #describe(buffer: Buffer, start: number, end: number): void {
+    const { kind, name } = targetFields.read(buffer, start, end);
+    if (kind !== TargetKind.Statement) this.#pass(buffer, start, end);
+    else if (!this.#nameStatement(name, buffer, start, end)) return;
+    this.#steps.push(steps.describe);
+  }
+
+  #close(buffer: Buffer, start: number, end: number): void {
+    const { kind, name } = targetFields.read(buffer, start, end);
+    const isForServer = this.#session.knowsServerNames && this.#find(name) === undefined;
+    if (kind !== TargetKind.Statement || (isForServer && name !== '')) {
+      this.#pass(buffer, start, end);
+      this.#steps.push(steps.close);
+      return;
+    }
+    // The statement stays on the server connection, for the next session that prepares it.
+    if (name !== '') this.#namesHere.set(name, null);
+    this.#fake(closeComplete, () => {
+      if (name === '') this.#session.statements.unnamed = null;
+      else this.#session.statements.remove(name);
+    });
+  }
+
+  /** Sends a Bind or Describe under the name that the statement has there; false: it has none. */
+  #nameStatement(name: string, buffer: Buffer, start: number, end: number): boolean {
+    const statement = this.#find(name);
+    if (statement === undefined) {
+      if (this.#session.knowsServerNames) {
+        this.#pass(buffer, start, end);
+        return true;
+      }
+      this.#fail(
+        name === '' ? new ProxyError('noUnnamedStatement') : new ProxyError('noStatement', name),
+      );
+      return false;
+    }
+    if (name === '') {
+      if (this.#server.prepared.unnamed !== statement.text) {
+        this.#prepare('', statement.text);
+        this.#server.prepared.unnamed = statement.text;
+      }
+      this.#pass(buffer, start, end);
+      return true;
+    }
+    const { text } = statement;
+    if (!this.#isPrepared(text)) {
+      this.#prepare(text.name, text);
+      this.#preparedHere.set(text.name, text);
+    }
+    const { head, restOffset } = withStatementName(buffer, start, end, text.name);
+    this.#send(head);
+    this.#pass(buffer, restOffset, end);
+    return true;
+  }
+
+  /** The statement of that name when the server reads the next message. */
+  #find(name: string): ClientStatement | undefined {
+    if (name !== '' && this.#namesHere.has(name)) return this.#namesHere.get(name) ?? undefined;
+    return this.#session.statements.get(name);
+  }
+
+  #isPrepared(text: PreparedText): boolean {
+    return this.#preparedHere.has(text.name) || this.#server.prepared.has(text);
+  }
+
+  /** Puts in a Parse of the proxy's own; when it fails, its error is the client's. */
+  #prepare(name: string, text: PreparedText): void {
+    this.#send(name === '' ? unnamedParseHead(text) : parseHead(text));
+    this.#send(text.body);
+    this.#steps.push({
+      op: Op.Parse,
+      skip: true,
+      replacement: null,
+      done: name === '' ? null : () => this.#server.prepared.add(text),
+    });
+  }
+
+  /**
+   * Makes the server fail here, so that it ends the transaction and skips to Sync as it would have,
+   * and words the error as PostgreSQL would have for the client's own names.
+   */
+  #fail(error: ProxyError): void {
+    this.#send(bind({ statement: missingStatement }));
+    this.#steps.push({ ...steps.bind, replacement: errorResponse(error) });
+    this.#failed = true;
+  }
+
+  /** The whole request is refused: fails, and ends as the client expects it to. */
+  #refuse(error: ProxyError, end: RequestEnd): void {
+    this.#fail(error);
+    if (end !== 'query' && end !== 'call') return;
+    this.#send(sync);
+    this.#steps.push(steps.sync);
+  }
+
+  #fake(reply: Buffer, done: () => void): void {
+    this.#steps.push({ op: Op.Fake, skip: false, replacement: reply, done });
+  }
+
+  /** Makes room on the server connection, behind everything that could name the one to go. */
+  #evict(): void {
+    const { prepared } = this.#server;
+    if (this.#failed || this.#preparedHere.size === 0) return;
+    const oldest = prepared.oldestBeyond(this.#session.statementsMax - this.#preparedHere.size);
+    for (const text of oldest) {
+      this.#send(close(TargetKind.Statement, text.name));
+      this.#steps.push({ ...steps.skippedClose, done: () => prepared.remove(text) });
+    }
+  }
+
+  #pass(buffer: Buffer, start: number, end: number): void {
+    if (this.#run === buffer && this.#runEnd === start) {
+      this.#runEnd = end;
+      return;
+    }
+    this.#endRun();
+    this.#run = buffer;
+    this.#runStart = start;
+    this.#runEnd = end;
+  }
+
+  #send(bytes: Buffer): void {
+    this.#endRun();
+    this.#pieces.push(bytes);
+  }
+
+  #endRun(): void {
+    if (this.#run === null) return;
+    if (this.#runEnd > this.#runStart) {
+      this.#pieces.push(this.#run.subarray(this.#runStart, this.#runEnd));
+    }
+    this.#run = null;
+  }
+}
+
+/** Type, length and name of a Parse whose body follows. */
+function parseHeadOf(name: string, body: Buffer): Buffer {
+  const head = Buffer.allocUnsafe(5 + name.length + 1);
+  head[0] = Frontend.Parse;
+  head.writeInt32BE(4 + name.length + 1 + body.length, 1);
+  head.write(name, 5, 'latin1');
+  head[head.length - 1] = 0;
+  return head;
+}
+
+const parseHead = (text: PreparedText) => parseHeadOf(text.name, text.body);
+const unnamedParseHead = (text: PreparedText) => parseHeadOf('', text.body);

@@ -1,0 +1,385 @@
+import assert from 'node:assert';
+import type { Socket } from 'node:net';
+import { ProxyError } from '../errors.ts';
+import { ServerLoginError } from '../pool/server-handshake.ts';
+import { errorResponse, readyForQuery, type TxStatusByte } from '../protocol/backend.ts';
+import { Frontend, TxStatus } from '../protocol/codes.ts';
+import { ProtocolError } from '../protocol/protocol-error.ts';
+import type { Classifier } from '../router/classifier.ts';
+import type { Classified } from '../router/statement.ts';
+import { ClientInput, heldMessageBytesMax, type InputOwner } from './client-input.ts';
+import { answerBatch, answerQuery } from './local-answer.ts';
+import { LocalStatements } from './local-statements.ts';
+import type { PlacementFailure } from './placement.ts';
+import { Request, type RequestEnd } from './request.ts';
+import { RequestRunner, type RunnerOwner } from './request-runner.ts';
+import type { SessionContext } from './session-context.ts';
+import type { SessionState } from './session-state.ts';
+import { ClientStatements } from './statements.ts';
+
+/**
+ *     idle ----> waiting ----> active ----> idle
+ *      |            ^           |  ^
+ *      |            +-- again --+  +------> copying (the client sends CopyData)
+ *      +-> idle (answered here, or more of a batch to come)         any -> closed
+ */
+type Phase = 'idle' | 'waiting' | 'active' | 'copying' | 'closed';
+
+const edges: Record<Phase, readonly Phase[]> = {
+  idle: ['waiting', 'closed'],
+  waiting: ['active', 'idle', 'closed'],
+  active: ['idle', 'waiting', 'copying', 'closed'],
+  copying: ['active', 'idle', 'closed'],
+  closed: [],
+};
+
+export interface SessionOptions {
+  readonly socket: Socket;
+  readonly user: string;
+  readonly database: string;
+  readonly state: SessionState;
+  readonly context: SessionContext;
+  /** Called once when the session is over. */
+  readonly closed: (session: ClientSession) => void;
+}
+
+/** A logged-in client: its messages become requests, its requests run one at a time. */
+export class ClientSession implements InputOwner, RunnerOwner {
+  readonly user: string;
+  readonly database: string;
+  readonly state: SessionState;
+  readonly #socket: Socket;
+  readonly #context: SessionContext;
+  readonly #classifier: Classifier;
+  readonly #closed: (session: ClientSession) => void;
+  readonly #input: ClientInput;
+  readonly #statements: ClientStatements;
+  readonly #runner: RequestRunner;
+  readonly #local: LocalStatements;
+  readonly #request = new Request();
+  readonly #classify = (buffer: Buffer, start: number, end: number): Classified =>
+    this.#classifier.classify(buffer, start, end, this.#backslashEscapes);
+  #phase: Phase = 'idle';
+  /** The request in `#request` was handed over; the next message begins a new one. */
+  #isRequestOver = true;
+  /** The rest of a long message goes to the server piece by piece, or nowhere. */
+  #streaming: 'to-server' | 'dropped' | null = null;
+  /** An error was sent for an extended batch: everything up to its Sync is ignored. */
+  #isSkippingToSync = false;
+  /** The proxy shuts down: the session ends when its transaction has ended. */
+  #isDraining = false;
+
+  constructor(options: SessionOptions) {
+    const { socket, context, state, user, database } = options;
+    this.user = user;
+    this.database = database;
+    this.state = state;
+    this.#socket = socket;
+    this.#context = context;
+    this.#closed = options.closed;
+    this.#classifier = context.databases.classifier(database);
+    this.#statements = new ClientStatements(context.cluster.prepared);
+    const login = { user, database, password: context.serverPassword(user) };
+    this.#runner = new RequestRunner(context, login, state, this.#statements, this);
+    this.#local = new LocalStatements(context, this.#runner, this.#statements);
+    this.#input = new ClientInput(socket, this);
+    socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    socket.on('drain', () => this.#runner.resumeServer());
+    socket.on('error', () => this.#end());
+    socket.on('end', () => this.#end());
+    socket.on('close', () => this.#end());
+  }
+
+  /** The session reads '\\' in a plain literal as an escape, which the grammar at hand does not. */
+  get #backslashEscapes(): boolean {
+    return this.state.settings.get('standard_conforming_strings')?.value === 'off';
+  }
+
+  get phase(): Phase {
+    return this.#phase;
+  }
+
+  /** Takes what came behind the login, and everything after. */
+  start(rest: Buffer): void {
+    if (rest.length > 0) this.#read(rest);
+    this.#socket.resume();
+  }
+
+  /** Somebody knows this session's cancel key. */
+  cancel(): void {
+    if (this.#phase === 'waiting' && this.#runner.cancel()) {
+      this.failed(new ProxyError('queryCanceled'));
+    } else if (this.#phase !== 'idle') {
+      this.#runner.cancel();
+    }
+  }
+
+  /** Ends at once when idle, else when the transaction has ended. */
+  drain(): void {
+    this.#isDraining = true;
+    this.#endIfDrained();
+  }
+
+  /** Ends now, whatever runs. */
+  terminate(error: ProxyError): void {
+    if (this.#phase === 'closed') return;
+    this.#socket.end(errorResponse({ ...error, message: error.message }));
+    this.#end();
+  }
+
+  // --- from the client -------------------------------------------------------------------------
+
+  get takesInput(): boolean {
+    return (
+      this.#phase === 'idle' ||
+      this.#phase === 'copying' ||
+      this.#streaming === 'dropped' ||
+      (this.#phase === 'active' && this.#streaming === 'to-server')
+    );
+  }
+
+  #read(chunk: Buffer): void {
+    if (this.#phase === 'closed') return;
+    try {
+      this.#input.take(chunk);
+    } catch (error) {
+      this.#brokeProtocol(error);
+    }
+  }
+
+  #pump(): void {
+    try {
+      this.#input.pump();
+    } catch (error) {
+      this.#brokeProtocol(error);
+    }
+  }
+
+  #brokeProtocol(error: unknown): void {
+    if (!(error instanceof ProtocolError)) throw error;
+    this.#context.log.info(
+      { user: this.user, database: this.database, problem: error.message },
+      'client broke the protocol',
+    );
+    this.terminate(new ProxyError('protocolViolation', error.message));
+  }
+
+  message(type: number, buffer: Buffer, start: number, end: number, isHead: boolean): void {
+    if (isHead) this.#streaming = this.#phase === 'idle' ? 'dropped' : 'to-server';
+    if (this.#phase === 'copying') {
+      this.#copyMessage(type, buffer, start, end);
+    } else if (type === Frontend.Terminate) {
+      this.#end();
+      this.#socket.end();
+    } else if (this.#isSkippingToSync) {
+      if (type === Frontend.Sync) this.#endSkipping();
+    } else {
+      this.#requestMessage(type, buffer, start, end, isHead);
+    }
+  }
+
+  piece(bytes: Buffer, isLast: boolean): void {
+    const target = this.#streaming;
+    if (isLast) this.#streaming = null;
+    if (target === 'to-server' && !this.#runner.sendMore(bytes)) this.#input.holdBack(true);
+    // Extended messages go on behind the long one; a long Query has nothing to follow.
+    if (isLast && this.#phase === 'active' && this.#runner.isBatchOpen) this.#move('idle');
+  }
+
+  #requestMessage(type: number, buffer: Buffer, start: number, end: number, isHead: boolean): void {
+    if (this.#isRequestOver) {
+      this.#request.reset();
+      this.#isRequestOver = false;
+    }
+    const request = this.#request;
+    switch (type) {
+      case Frontend.Query:
+        if (isHead) request.takeOversizedQuery(buffer, start, end);
+        else request.takeQuery(buffer, start, end, this.#classify);
+        this.#dispatch('query');
+        return;
+      case Frontend.FunctionCall:
+        request.takeCall(buffer, start, end, isHead);
+        this.#dispatch('call');
+        return;
+      case Frontend.CopyData:
+      case Frontend.CopyDone:
+      case Frontend.CopyFail:
+        // Left over from a COPY that failed (PostgresMain in postgres.c).
+        return;
+      default:
+        this.#extendedMessage(type, buffer, start, end, isHead);
+    }
+  }
+
+  #extendedMessage(
+    type: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+    isHead: boolean,
+  ): void {
+    const request = this.#request;
+    if (isHead) {
+      request.takeOversized(type, buffer, start, end, this.#statements);
+      this.#dispatch('unfinished');
+      return;
+    }
+    request.takeExtended(type, buffer, start, end, this.#statements, this.#classify);
+    if (type === Frontend.Sync) this.#dispatch('sync');
+    else if (type === Frontend.Flush) this.#dispatch('flush');
+    else if (request.bytes > heldMessageBytesMax) this.#dispatch('unfinished');
+  }
+
+  /** CopyData and its end go on as they are; anything else makes the server fail the COPY. */
+  #copyMessage(type: number, buffer: Buffer, start: number, end: number): void {
+    if (type === Frontend.Terminate) {
+      this.#end();
+      this.#socket.end();
+      return;
+    }
+    if (!this.#runner.sendMore(buffer.subarray(start, end))) this.#input.holdBack(true);
+    if (type === Frontend.CopyData || type === Frontend.Sync || type === Frontend.Flush) return;
+    this.#move(this.#runner.isBatchOpen ? 'idle' : 'active');
+  }
+
+  #dispatch(end: RequestEnd): void {
+    const request = this.#request;
+    this.#isRequestOver = true;
+    request.finish(end);
+    if (this.#answerHere(request)) {
+      this.#endIfDrained();
+      return;
+    }
+    if (request.isStreaming) this.#streaming = 'to-server';
+    this.#move('waiting');
+    this.#runner.run(request);
+  }
+
+  /** Answers what needs no server; false: it needs one. */
+  #answerHere(request: Request): boolean {
+    const found = this.#local.answer(request, this.state);
+    if (found === null) return false;
+    if (found instanceof ProxyError) {
+      this.#refuseRequest(found);
+      return true;
+    }
+    const status = this.state.txStatus as TxStatusByte;
+    const replies =
+      request.end === 'query' ? answerQuery(found, status) : answerBatch(request, found, status);
+    this.write(replies);
+    return true;
+  }
+
+  #endSkipping(): void {
+    this.#isSkippingToSync = false;
+    this.#isRequestOver = true;
+    this.write(readyForQuery(this.state.txStatus as TxStatusByte));
+  }
+
+  // --- from the runner -------------------------------------------------------------------------
+
+  write(bytes: Buffer): boolean {
+    return this.#socket.write(bytes);
+  }
+
+  sent(): void {
+    if (this.#phase === 'waiting') this.#move('active');
+    if (this.#phase === 'active' && this.#runner.isBatchOpen && this.#streaming === null) {
+      this.#move('idle');
+    }
+    this.#pump();
+  }
+
+  answered(): void {
+    if (this.#phase === 'closed') return;
+    if (this.#phase !== 'idle') this.#move('idle');
+    this.#endIfDrained();
+    this.#pump();
+  }
+
+  copyIn(): void {
+    // In an open batch the session is idle again; the client answers the server's request first.
+    if (this.#phase === 'idle') this.#move('waiting');
+    if (this.#phase === 'waiting') this.#move('active');
+    this.#move('copying');
+    this.#pump();
+  }
+
+  refused(): void {
+    if (this.#phase === 'copying' && this.#runner.isBatchOpen) this.#move('idle');
+  }
+
+  failed(failure: PlacementFailure): void {
+    if (this.#phase === 'closed') return;
+    if (failure instanceof ProxyError && failure.severity === 'FATAL') {
+      this.terminate(failure);
+      return;
+    }
+    if (this.state.pins.size > 0) {
+      this.terminate(new ProxyError('idleInReset'));
+      return;
+    }
+    if (this.#phase !== 'idle') this.#move('idle');
+    if (this.#streaming !== null) this.#streaming = 'dropped';
+    this.#refuseRequest(failure);
+    this.#endIfDrained();
+    this.#pump();
+  }
+
+  cut(): void {
+    this.#socket.destroy();
+    this.#end();
+  }
+
+  gone(): void {
+    if (this.state.pins.size > 0) {
+      this.terminate(new ProxyError('idleInReset'));
+    } else if (this.state.inTransaction) {
+      this.#local.transactionLost();
+    }
+  }
+
+  drained(): void {
+    this.#input.holdBack(false);
+    this.#pump();
+  }
+
+  // --- ends ------------------------------------------------------------------------------------
+
+  /** Sends the error and what the client waits for behind it. */
+  #refuseRequest(failure: PlacementFailure): void {
+    this.#context.routes.failed(failure.sqlstate);
+    // A transaction in which something failed is a failed one, wherever it failed.
+    if (this.state.inTransaction) this.state.txStatus = TxStatus.Failed;
+    const { sqlstate, message } = failure;
+    const more =
+      failure instanceof ServerLoginError ? {} : { hint: failure.hint, detail: failure.detail };
+    this.write(errorResponse({ severity: 'ERROR', sqlstate, message, ...more }));
+    const { end } = this.#request;
+    if (end === 'flush' || end === 'unfinished') this.#isSkippingToSync = true;
+    else this.write(readyForQuery(this.state.txStatus as TxStatusByte));
+  }
+
+  #endIfDrained(): void {
+    if (this.#isDraining && this.#phase === 'idle' && !this.state.inTransaction) {
+      this.terminate(new ProxyError('shuttingDown'));
+    }
+  }
+
+  #end(): void {
+    if (this.#phase === 'closed') return;
+    const inCopy = this.#phase === 'copying';
+    const midFrame = this.#streaming === 'to-server' && this.#runner.isAttached;
+    this.#move('closed');
+    this.#runner.close(midFrame, inCopy);
+    this.#socket.destroySoon();
+    this.#closed(this);
+  }
+
+  /** The one place where the phase changes. */
+  #move(next: Phase): void {
+    assert(edges[this.#phase].includes(next), `session: ${this.#phase} -> ${next}`);
+    this.#phase = next;
+  }
+}

@@ -1,0 +1,156 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import type { Address } from '../config.ts';
+import { ProxyError } from '../errors.ts';
+import { ServerLoginError } from '../pool/server-handshake.ts';
+import {
+  backendKeyData,
+  errorResponse,
+  parameterStatus,
+  readyForQueryIdle,
+} from '../protocol/backend.ts';
+import { CancelKeys } from './cancel-keys.ts';
+import type { ClientAuthentication } from './client-auth.ts';
+import { type ClientLogin, clientHandshake } from './client-handshake.ts';
+import { ClientSession } from './client-session.ts';
+import type { SessionContext } from './session-context.ts';
+import { reportedAtLogin } from './session-login.ts';
+import { SessionState } from './session-state.ts';
+import { startupSettings } from './startup-settings.ts';
+
+/** First probe of an idle client, so that a vanished one is noticed. */
+const keepAliveDelayMs = 30_000;
+/** Sockets that are not logged in, beyond those of `clients.max`. */
+const loginsMax = 1_000;
+
+/** Accepts clients, logs them in, and knows who is there. */
+export class Listener {
+  readonly sessions = new Set<ClientSession>();
+  readonly #context: SessionContext;
+  readonly #authentication: ClientAuthentication;
+  readonly #server: Server;
+  readonly #cancelKeys = new CancelKeys<ClientSession>();
+  readonly #sockets = new Set<Socket>();
+  #isDraining = false;
+  #opened: () => void = () => {};
+  readonly #isOpen = new Promise<void>((resolve) => {
+    this.#opened = resolve;
+  });
+
+  constructor(context: SessionContext, authentication: ClientAuthentication) {
+    this.#context = context;
+    this.#authentication = authentication;
+    this.#server = createServer(
+      { noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveDelayMs },
+      (socket) => this.#accept(socket),
+    );
+  }
+
+  /** Rejects when the address cannot be listened on. */
+  async listen({ host, port }: Address): Promise<Address> {
+    this.#server.listen({ host, port });
+    await once(this.#server, 'listening');
+    const bound = this.#server.address() as AddressInfo;
+    return { host, port: bound.port };
+  }
+
+  /** Clients that have come so far wait for this: the nodes are known from here on. */
+  open(): void {
+    this.#opened();
+  }
+
+  /** Takes no more clients; ends idle sessions now, the others with their transaction. */
+  drain(): void {
+    this.#isDraining = true;
+    this.#opened();
+    this.#server.close();
+    for (const session of [...this.sessions]) session.drain();
+  }
+
+  /** Ends every session now. */
+  terminate(): void {
+    this.drain();
+    for (const session of [...this.sessions]) session.terminate(new ProxyError('shuttingDown'));
+    for (const socket of this.#sockets) socket.destroySoon();
+  }
+
+  #accept(socket: Socket): void {
+    if (this.#sockets.size >= this.#context.config.clients.max + loginsMax) {
+      socket.destroy();
+      return;
+    }
+    this.#sockets.add(socket);
+    socket.on('close', () => this.#sockets.delete(socket));
+    // Whoever owns the socket has a listener of its own; between owners an error is nobody's.
+    socket.on('error', () => {});
+    this.#logIn(socket).catch((error: unknown) => {
+      this.#context.log.error({ err: error }, 'login failed unexpectedly');
+      socket.destroy();
+    });
+  }
+
+  async #logIn(socket: Socket): Promise<void> {
+    const { clients } = this.#context.config;
+    const login = await clientHandshake(socket, {
+      authentication: this.#authentication,
+      loginTimeoutMs: clients.loginTimeoutMs,
+      onCancel: (pid, secret) => this.#cancelKeys.find(pid, secret)?.cancel(),
+      onFailure: (error) =>
+        this.#context.log.info({ problem: error.message }, 'client login failed'),
+    });
+    if (login === null) return;
+    await this.#isOpen;
+    try {
+      if (this.sessions.size >= clients.max) {
+        throw new ProxyError('tooManyClients', `clients.max is ${clients.max}`);
+      }
+      if (this.#isDraining) throw new ProxyError('shuttingDown');
+      await this.#openSession(socket, login);
+    } catch (error) {
+      if (!(error instanceof ProxyError || error instanceof ServerLoginError)) throw error;
+      this.#refuse(socket, login, error);
+    }
+  }
+
+  async #openSession(socket: Socket, login: ClientLogin): Promise<void> {
+    const { user, database } = login;
+    const base = startupSettings(login.params);
+    const reported = await reportedAtLogin({ user, database, base }, this.#context);
+    await this.#context.databases.ready(database);
+    if (socket.destroyed) return;
+    let pid = 0;
+    const session = new ClientSession({
+      socket,
+      user,
+      database,
+      state: new SessionState(base),
+      context: this.#context,
+      closed: () => {
+        this.sessions.delete(session);
+        this.#cancelKeys.revoke(pid);
+      },
+    });
+    const key = this.#cancelKeys.issue(session, login.protocolMinor);
+    pid = key.pid;
+    this.sessions.add(session);
+    const greeting = [...reported].map(([name, value]) => parameterStatus(name, value));
+    greeting.push(backendKeyData(key.pid, key.secret), readyForQueryIdle);
+    socket.write(Buffer.concat(greeting));
+    session.start(login.rest);
+    if (this.#isDraining) session.drain();
+  }
+
+  /** As PostgreSQL words it, and always fatal: the session has not begun. */
+  #refuse(socket: Socket, login: ClientLogin, error: ProxyError | ServerLoginError): void {
+    const { sqlstate, message } = error;
+    const hint = error instanceof ProxyError ? error.hint : undefined;
+    this.#context.routes.failed(sqlstate);
+    this.#context.log.warn(
+      { user: login.user, database: login.database, sqlstate, problem: message },
+      'client refused',
+    );
+    socket.on('data', () => {});
+    socket.resume();
+    socket.end(errorResponse({ severity: 'FATAL', sqlstate, message, hint }));
+  }
+}

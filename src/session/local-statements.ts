@@ -1,0 +1,159 @@
+import { ProxyError } from '../errors.ts';
+import { TxStatus } from '../protocol/codes.ts';
+import type { Effect } from '../router/statement.ts';
+import { commandAnswer, type LocalAnswer, textOid } from './local-answer.ts';
+import { consistencySetting } from './read-floor.ts';
+import type { Request } from './request.ts';
+import type { RequestRunner } from './request-runner.ts';
+import type { SessionContext } from './session-context.ts';
+import type { SessionState } from './session-state.ts';
+import type { ClientStatements } from './statements.ts';
+
+/** The statements that the proxy answers without a server. */
+export class LocalStatements {
+  readonly #context: SessionContext;
+  readonly #runner: RequestRunner;
+  readonly #statements: ClientStatements;
+  /** The server connection of the running transaction is lost, and the client has not heard yet. */
+  #hasLostTransaction = false;
+
+  constructor(context: SessionContext, runner: RequestRunner, statements: ClientStatements) {
+    this.#context = context;
+    this.#runner = runner;
+    this.#statements = statements;
+  }
+
+  /** The session's transaction died with its server connection while the client was idle. */
+  transactionLost(): void {
+    this.#hasLostTransaction = true;
+  }
+
+  /** The answer, an error, or null: the request needs a server. */
+  answer(request: Request, state: SessionState): LocalAnswer | ProxyError | null {
+    if (request.end === 'call' || request.isStreaming) return this.#withoutServer(null, state);
+    const effect = onlyEffect(request);
+    const known = this.#withoutServer(effect, state);
+    if (known !== null) return known;
+    if (effect === null || this.#runner.isBatchOpen) return null;
+    if (effect.kind === 'show' && state.txStatus !== TxStatus.Failed) {
+      return this.#show(effect.name, request, state);
+    }
+    return request.end === 'query' ? this.#transactionControl(effect, state) : null;
+  }
+
+  /** A failed transaction that has no server any more: only its end is of use. */
+  #withoutServer(effect: Effect | null, state: SessionState): LocalAnswer | ProxyError | null {
+    if (!state.inTransaction || this.#runner.isAttached || this.#runner.deferred.length > 0) {
+      return null;
+    }
+    if (this.#hasLostTransaction) {
+      this.#hasLostTransaction = false;
+      return new ProxyError('serverLost');
+    }
+    if (effect?.kind === 'commit' || effect?.kind === 'rollback') {
+      state.forgetTransaction();
+      return commandAnswer('ROLLBACK');
+    }
+    return new ProxyError('transactionAborted');
+  }
+
+  /** BEGIN is answered at once and sent with the first statement, when its class is known. */
+  #transactionControl(effect: Effect, state: SessionState): LocalAnswer | null {
+    const { deferred, isAttached } = this.#runner;
+    if (
+      effect.kind === 'deallocate' &&
+      effect.name !== null &&
+      state.txStatus !== TxStatus.Failed
+    ) {
+      return this.#statements.remove(effect.name) ? commandAnswer('DEALLOCATE') : null;
+    }
+    if (isAttached) return null;
+    if (effect.kind === 'begin' && !state.inTransaction) {
+      deferred.push(beginText(effect));
+      state.txStatus = TxStatus.InTransaction;
+      state.begin(effect);
+      return commandAnswer('BEGIN');
+    }
+    if (deferred.length === 0) return null;
+    switch (effect.kind) {
+      case 'set-transaction':
+        deferred.push(`SET TRANSACTION ${modesText(effect)}`);
+        state.setTransaction(effect);
+        return commandAnswer('SET');
+      case 'commit':
+      case 'rollback':
+        if (effect.chain) return null;
+        deferred.length = 0;
+        state.forgetTransaction();
+        return commandAnswer(effect.kind === 'commit' ? 'COMMIT' : 'ROLLBACK');
+      default:
+        return null;
+    }
+  }
+
+  #show(name: string, request: Request, state: SessionState): LocalAnswer | ProxyError {
+    this.#keepParsed(request);
+    if (name === 'tidemark.route') return this.#route();
+    if (name === consistencySetting) {
+      const level = state.settings.get(name)?.value ?? this.#context.config.freshness.consistency;
+      return { tag: 'SHOW', columns: [{ name, typeOid: textOid }], rows: [[level]] };
+    }
+    return new ProxyError('unknownSetting', name);
+  }
+
+  /** A statement that no server needs to know is kept all the same: it may be bound later. */
+  #keepParsed(request: Request): void {
+    for (const parsed of request.parsed) {
+      if (parsed === null) continue;
+      if (parsed.text.name === '') this.#statements.unnamed = parsed;
+      else this.#statements.add(parsed.text.name, parsed);
+    }
+  }
+
+  #route(): LocalAnswer {
+    const names = ['node', 'address', 'role', 'reason', 'waited_ms', 'staleness_ms'];
+    const columns = names.map((name) => ({ name, typeOid: textOid }));
+    const last = this.#runner.lastRoute;
+    if (last === null) return { tag: 'SHOW', columns, rows: [] };
+    const { name, host, port } = this.#context.cluster.nodes[last.node]!;
+    const role = this.#context.monitor.nodes[last.node]!.role;
+    const row = [
+      name,
+      `${host}:${port}`,
+      role,
+      last.reason,
+      last.waitedMs.toFixed(1),
+      Number.isFinite(last.stalenessMs) ? last.stalenessMs.toFixed(1) : null,
+    ];
+    return { tag: 'SHOW', columns, rows: [row] };
+  }
+}
+
+/** The effect of a request that is nothing but one statement with an effect. */
+function onlyEffect(request: Request): Effect | null {
+  if (request.end === 'query') {
+    const statements = request.classified?.statements ?? [];
+    return statements.length === 1 ? statements[0]!.effect : null;
+  }
+  let only: Effect | null = null;
+  for (const statement of request.executes > 0 ? request.executed : request.parsed) {
+    if (statement === null) continue;
+    const { statements } = statement.classified;
+    const effect = statements.length === 1 ? statements[0]!.effect : null;
+    if (effect === null || (only !== null && only !== effect)) return null;
+    only = effect;
+  }
+  return only;
+}
+
+type Modes = Extract<Effect, { kind: 'begin' | 'set-transaction' }>;
+
+function modesText(modes: Modes): string {
+  const words: string[] = [];
+  if (modes.isolation !== null) words.push(`ISOLATION LEVEL ${modes.isolation.toUpperCase()}`);
+  if (modes.readOnly !== null) words.push(modes.readOnly ? 'READ ONLY' : 'READ WRITE');
+  if (modes.deferrable !== null) words.push(modes.deferrable ? 'DEFERRABLE' : 'NOT DEFERRABLE');
+  return words.join(', ');
+}
+
+const beginText = (modes: Modes) => `BEGIN ${modesText(modes)}`.trim();

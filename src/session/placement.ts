@@ -1,0 +1,248 @@
+import { ProxyError } from '../errors.ts';
+import type { Gate, Waiter as GateWaiter } from '../lag/gate.ts';
+import type { Monitor } from '../lag/monitor.ts';
+import { noRequirement, type ReadRequirement } from '../lag/read-requirement.ts';
+import type { Cluster, ServerLogin } from '../pool/cluster.ts';
+import type { AcquireFailure, Pool, Waiter as PoolWaiter } from '../pool/pool.ts';
+import type { ServerConnection } from '../pool/server-connection.ts';
+import { ServerLoginError } from '../pool/server-handshake.ts';
+import type { Route, RouteReason } from '../router/route.ts';
+
+/** Where a request ended up. */
+export interface Placed {
+  readonly node: number;
+  readonly pool: Pool;
+  readonly server: ServerConnection;
+  readonly reason: RouteReason;
+  /** How long the request waited for freshness or for a primary. */
+  readonly waitedMs: number;
+}
+
+/** Why it could not be placed: an error of the proxy's, or a server's own refusal to log in. */
+export type PlacementFailure = ProxyError | ServerLoginError;
+
+export interface PlacementOptions {
+  readonly cluster: Cluster;
+  readonly monitor: Monitor;
+  readonly gate: Gate;
+  readonly login: ServerLogin;
+  /** How long a read waits for a replica. */
+  readonly waitTimeoutMs: number;
+  /** How long a statement waits for a primary. */
+  readonly primaryWaitTimeoutMs: number;
+  readonly placed: (placed: Placed) => void;
+  readonly failed: (failure: PlacementFailure) => void;
+}
+
+/** Pause before the primary is tried again after a failed connect. */
+const reconnectPauseMs = 50;
+
+/** A server that refuses a login for now: starting up, shutting down, or out of connections. */
+const passingLoginFailures = new Set(['57P03', '57P01', '57P02', '53300', '53400']);
+
+/** Finds a server connection for a session's requests, one request at a time. */
+export class Placement {
+  readonly #options: PlacementOptions;
+  readonly #pools: Pool[] = [];
+  #requirement: ReadRequirement = noRequirement;
+  #reason: RouteReason = 'read';
+  #sinceMs = 0;
+  #waitedMs = 0;
+  #primaryDeadlineMs = 0;
+  /** Nodes that failed this request. */
+  readonly #failedNodes = new Set<number>();
+  #gateWaiter: GateWaiter | null = null;
+  #poolWaiter: PoolWaiter | null = null;
+  #poolOfWaiter: Pool | null = null;
+  #retryTimer: NodeJS.Timeout | null = null;
+  /** Where the search for the least busy replica starts: moves on, so that ties are shared. */
+  #turn = Math.floor(Math.random() * 1024);
+
+  constructor(options: PlacementOptions) {
+    this.#options = options;
+  }
+
+  /** Calls `placed` or `failed` once, perhaps before it returns. */
+  place(decision: Route, requirement: ReadRequirement): void {
+    this.#sinceMs = this.#options.monitor.now();
+    this.#waitedMs = 0;
+    this.#primaryDeadlineMs = 0;
+    this.#requirement = requirement;
+    if (decision.target === 'primary') {
+      this.#toPrimary(decision.reason);
+      return;
+    }
+    this.#requirement = decision.fresh ? requirement : noRequirement;
+    this.#toReplica(decision.reason);
+  }
+
+  /** A new request: what failed the one before may have recovered. */
+  forgetFailures(): void {
+    if (this.#failedNodes.size > 0) this.#failedNodes.clear();
+  }
+
+  /** The current request failed on this node and must not go there again. */
+  avoid(node: number): void {
+    this.#failedNodes.add(node);
+  }
+
+  /** Stops waiting; neither `placed` nor `failed` will be called. */
+  cancel(): void {
+    this.#gateWaiter?.cancel();
+    this.#gateWaiter = null;
+    if (this.#poolWaiter !== null) this.#poolOfWaiter?.giveUp(this.#poolWaiter);
+    this.#poolWaiter = null;
+    if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
+    this.#retryTimer = null;
+  }
+
+  /** The session ends: its pools may be forgotten when nobody else holds them. */
+  close(): void {
+    this.cancel();
+    for (const pool of this.#pools) if (pool !== undefined) pool.holders -= 1;
+    this.#pools.length = 0;
+  }
+
+  #toReplica(reason: RouteReason): void {
+    const { monitor, gate, waitTimeoutMs } = this.#options;
+    const node = this.#pick();
+    if (node !== -1) {
+      this.#acquire(node, reason);
+      return;
+    }
+    const deadlineMs = this.#sinceMs + waitTimeoutMs;
+    if (waitTimeoutMs === 0 || gate.hopeless(this.#requirement, deadlineMs)) {
+      this.#toPrimary(this.#anyReplicaUp() ? 'no-fresh-replica' : 'no-replica');
+      return;
+    }
+    this.#gateWaiter = gate.wait(this.#requirement, deadlineMs, (arrived) => {
+      this.#gateWaiter = null;
+      this.#waitedMs = monitor.now() - this.#sinceMs;
+      const chosen = arrived === -1 ? -1 : this.#pick();
+      if (chosen === -1) this.#toPrimary('wait-timeout');
+      else this.#acquire(chosen, reason === 'read' ? 'read-waited' : reason);
+    });
+  }
+
+  #toPrimary(reason: RouteReason): void {
+    const { monitor, gate, primaryWaitTimeoutMs } = this.#options;
+    const node = monitor.primary();
+    if (node !== -1) {
+      this.#acquire(node, reason);
+      return;
+    }
+    if (this.#primaryDeadlineMs === 0) {
+      this.#primaryDeadlineMs = monitor.now() + primaryWaitTimeoutMs;
+    }
+    this.#gateWaiter = gate.waitForPrimary(this.#primaryDeadlineMs, (arrived) => {
+      this.#gateWaiter = null;
+      this.#waitedMs = monitor.now() - this.#sinceMs;
+      if (arrived === -1) this.#options.failed(this.#noPrimary());
+      else this.#acquire(arrived, reason);
+    });
+  }
+
+  #noPrimary(): ProxyError {
+    return new ProxyError('noPrimary', Math.round(this.#options.monitor.now() - this.#sinceMs));
+  }
+
+  /** The least busy replica that meets the requirement, or -1. */
+  #pick(): number {
+    const { monitor } = this.#options;
+    const { nodes } = monitor;
+    this.#turn += 1;
+    let best = -1;
+    let bestInUse = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < nodes.length; i++) {
+      const node = (i + this.#turn) % nodes.length;
+      if (!monitor.isEligible(node, this.#requirement) || this.#failedNodes.has(node)) continue;
+      const { inUse } = this.#pool(node);
+      if (inUse >= bestInUse) continue;
+      best = node;
+      bestInUse = inUse;
+    }
+    return best;
+  }
+
+  #anyReplicaUp(): boolean {
+    return this.#options.monitor.nodes.some(
+      ({ role, node }) => role === 'replica' && !this.#failedNodes.has(node),
+    );
+  }
+
+  #pool(node: number): Pool {
+    const known = this.#pools[node];
+    if (known !== undefined) return known;
+    const pool = this.#options.cluster.pool(node, this.#options.login);
+    pool.holders += 1;
+    this.#pools[node] = pool;
+    return pool;
+  }
+
+  #acquire(node: number, reason: RouteReason): void {
+    const pool = this.#pool(node);
+    this.#reason = reason;
+    const idle = pool.tryAcquire();
+    if (idle !== null) {
+      this.#placed(node, pool, idle);
+      return;
+    }
+    this.#poolOfWaiter = pool;
+    const waiter = pool.acquire(
+      (server) => {
+        this.#poolWaiter = null;
+        this.#placed(node, pool, server);
+      },
+      (failure) => {
+        this.#poolWaiter = null;
+        this.#refused(node, failure);
+      },
+    );
+    if (!waiter.settled) this.#poolWaiter = waiter;
+  }
+
+  #placed(node: number, pool: Pool, server: ServerConnection): void {
+    this.#options.placed({ node, pool, server, reason: this.#reason, waitedMs: this.#waitedMs });
+  }
+
+  #refused(node: number, failure: AcquireFailure): void {
+    const { monitor, cluster, failed } = this.#options;
+    if (failure.kind === 'timeout') {
+      failed(new ProxyError('poolTimeout', cluster.config.waitTimeoutMs, cluster.config.size));
+      return;
+    }
+    if (failure.kind === 'closed') {
+      failed(new ProxyError('shuttingDown'));
+      return;
+    }
+    const { error } = failure;
+    if (error instanceof ServerLoginError && !passingLoginFailures.has(error.sqlstate)) {
+      failed(error);
+      return;
+    }
+    monitor.nudge(node);
+    if (node !== monitor.primary()) {
+      this.#failedNodes.add(node);
+      if (monitor.nodes[node]?.role === 'replica') this.#toReplica('retry');
+      else this.#toPrimary(this.#reason);
+      return;
+    }
+    this.#retryPrimary(error);
+  }
+
+  /** The primary is there as far as the monitor knows, and yet did not take a connection. */
+  #retryPrimary(error: Error): void {
+    const { monitor, primaryWaitTimeoutMs, failed } = this.#options;
+    const nowMs = monitor.now();
+    if (this.#primaryDeadlineMs === 0) this.#primaryDeadlineMs = nowMs + primaryWaitTimeoutMs;
+    if (nowMs >= this.#primaryDeadlineMs) {
+      failed(new ProxyError('connectFailed', error.message));
+      return;
+    }
+    this.#retryTimer = setTimeout(() => {
+      this.#retryTimer = null;
+      this.#waitedMs = monitor.now() - this.#sinceMs;
+      this.#toPrimary(this.#reason);
+    }, reconnectPauseMs);
+  }
+}

@@ -1,0 +1,61 @@
+import { type Consistency, consistencyLevels, type FreshnessConfig } from '../config.ts';
+import type { Monitor } from '../lag/monitor.ts';
+import { noRequirement, type ReadRequirement } from '../lag/read-requirement.ts';
+import type { Settings } from '../pool/settings.ts';
+
+const never = Number.NEGATIVE_INFINITY;
+
+/** The setting with which a session chooses its level. */
+export const consistencySetting = 'tidemark.consistency';
+
+/**
+ * What a session has written and seen, as moments on the monitor's clock, and what follows from it
+ * for its next read.
+ */
+export class ReadFloor {
+  readonly none = noRequirement;
+  readonly #monitor: Monitor;
+  readonly #config: FreshnessConfig;
+  #previousNode = -1;
+  #previousGeneration = -1;
+  /** When the session's previous request ended, whatever it was. */
+  #previousEndMs = never;
+  /** When the primary last answered: whatever the session wrote was acknowledged by then. */
+  #primaryEndMs = never;
+
+  constructor(monitor: Monitor, config: FreshnessConfig) {
+    this.#monitor = monitor;
+    this.#config = config;
+  }
+
+  /**
+   * A request has been answered by this node. On the primary every answer counts, not only that of
+   * a COMMIT: CALL and multi-statement strings commit before they fail.
+   */
+  raise(node: number): void {
+    const nowMs = this.#monitor.now();
+    this.#previousNode = node;
+    this.#previousGeneration = this.#monitor.nodes[node]?.generation ?? -1;
+    this.#previousEndMs = nowMs;
+    if (this.#monitor.nodes[node]?.role !== 'replica') this.#primaryEndMs = nowMs;
+  }
+
+  consistencyOf(settings: Settings): Consistency {
+    const chosen = settings.get(consistencySetting)?.value;
+    const level = consistencyLevels.find((known) => known === chosen);
+    return level ?? this.#config.consistency;
+  }
+
+  requirement(settings: Settings): ReadRequirement {
+    const consistency = this.consistencyOf(settings);
+    if (consistency === 'eventual') return noRequirement;
+    const boundMs = this.#monitor.now() - this.#config.maxStalenessMs;
+    if (consistency === 'bounded') return { ...noRequirement, freshAsOfMs: boundMs };
+    return {
+      freshAsOfMs: Math.max(boundMs, this.#primaryEndMs),
+      previousNode: this.#previousNode,
+      previousGeneration: this.#previousGeneration,
+      previousReadEndMs: this.#previousEndMs,
+    };
+  }
+}

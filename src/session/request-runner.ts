@@ -1,0 +1,509 @@
+import assert from 'node:assert';
+import { ProxyError } from '../errors.ts';
+import type { ReadRequirement } from '../lag/read-requirement.ts';
+import type { ServerLogin } from '../pool/cluster.ts';
+import { Exchange, type ReplySink } from '../pool/exchange.ts';
+import { cancelOn, giveBack, leaveToItself } from '../pool/give-back.ts';
+import type { PreparedText } from '../pool/prepared.ts';
+import type { ServerConnection } from '../pool/server-connection.ts';
+import { roleName } from '../pool/settings.ts';
+import { steps } from '../pool/step.ts';
+import { TxStatus } from '../protocol/codes.ts';
+import { commandTag, errorField } from '../protocol/fields.ts';
+import { query } from '../protocol/frontend.ts';
+import { type Route, type RouteReason, route } from '../router/route.ts';
+import type { Classified } from '../router/statement.ts';
+import { BatchBuilder, type BuilderSession } from './batch-builder.ts';
+import { type Placed, Placement, type PlacementFailure } from './placement.ts';
+import { ReadFloor } from './read-floor.ts';
+import type { Request } from './request.ts';
+import { type Retry, retryFor } from './retry-policy.ts';
+import type { SessionContext } from './session-context.ts';
+import type { SessionState } from './session-state.ts';
+import type { ClientStatements } from './statements.ts';
+
+/** What the runner tells its session. */
+export interface RunnerOwner {
+  /** Bytes for the client; false: stop until `resumeServer`. */
+  write(bytes: Buffer): boolean;
+  /** The request is on its way to a server, which takes what follows it (`sendMore`). */
+  sent(): void;
+  /** ReadyForQuery was written. */
+  answered(): void;
+  /** The server waits for CopyData. */
+  copyIn(): void;
+  /** The server refused something of an extended batch: it skips to Sync. */
+  refused(): void;
+  /** The request failed here: the session words the end of it. Fatal: the session ends. */
+  failed(failure: PlacementFailure): void;
+  /** A frame was cut in the middle: nothing more can be said to the client. */
+  cut(): void;
+  /** The server connection was lost between requests: with a transaction, or pinned objects. */
+  gone(): void;
+  /** The server's socket takes bytes again. */
+  drained(): void;
+}
+
+/** Where the previous request of a session went: SHOW tidemark.route. */
+export interface LastRoute {
+  readonly node: number;
+  readonly reason: RouteReason;
+  readonly waitedMs: number;
+  /** Proven bound when it was sent; 0 on the primary. */
+  readonly stalenessMs: number;
+}
+
+/** A request runs on at most this many servers. */
+const attemptsMax = 3;
+
+/** The server side of one session: places its requests, runs them, and runs them again. */
+export class RequestRunner implements ReplySink, BuilderSession {
+  lastRoute: LastRoute | null = null;
+  /** BEGIN and SET TRANSACTION that were answered and not sent: they go with the next request. */
+  readonly deferred: string[] = [];
+  readonly texts;
+  readonly statementsMax: number;
+  readonly statements: ClientStatements;
+  readonly #context: SessionContext;
+  readonly #owner: RunnerOwner;
+  readonly #state: SessionState;
+  readonly #placement: Placement;
+  readonly #floor: ReadFloor;
+  readonly #database: string;
+  #placed: Placed | null = null;
+  #exchange: Exchange;
+  #request: Request | null = null;
+  /** Extended messages went out without Sync: the exchange is open. */
+  #isBatchOpen = false;
+  /** The transaction that this request is part of was begun by an earlier one. */
+  #wasInTransaction = false;
+  #attempts = 0;
+  #retry: Retry | null = null;
+  #learnable: Classified[] = [];
+  #sawError = false;
+  /** A part of the open batch has executed something. */
+  #hasExecuted = false;
+  #borrowed: PreparedText[] = [];
+
+  constructor(
+    context: SessionContext,
+    login: ServerLogin,
+    state: SessionState,
+    statements: ClientStatements,
+    owner: RunnerOwner,
+  ) {
+    this.#context = context;
+    this.#owner = owner;
+    this.#state = state;
+    this.#database = login.database;
+    this.statements = statements;
+    this.texts = context.cluster.prepared;
+    this.statementsMax = context.config.pool.statementsMax;
+    this.#exchange = new Exchange(this);
+    this.#floor = new ReadFloor(context.monitor, context.config.freshness);
+    this.#placement = new Placement({
+      cluster: context.cluster,
+      monitor: context.monitor,
+      gate: context.gate,
+      login,
+      waitTimeoutMs: context.config.freshness.waitTimeoutMs,
+      primaryWaitTimeoutMs: context.config.freshness.primaryWaitTimeoutMs,
+      placed: (placed) => this.#send(placed),
+      failed: (failure) => this.#notPlaced(failure),
+    });
+  }
+
+  get isAttached(): boolean {
+    return this.#placed !== null;
+  }
+
+  get isBatchOpen(): boolean {
+    return this.#isBatchOpen;
+  }
+
+  /** SQL PREPARE, or text nobody has read, may have made statements that only the server knows. */
+  get knowsServerNames(): boolean {
+    return this.#state.pins.has('sql-prepare') || this.#state.pins.has('unparsed');
+  }
+
+  /** Runs a request: on the server the session holds, else wherever it belongs. */
+  run(request: Request): void {
+    this.#request = request;
+    this.#attempts = 1;
+    this.#retry = null;
+    this.#placement.forgetFailures();
+    this.#wasInTransaction = this.#state.inTransaction && this.deferred.length === 0;
+    if (this.#placed === null) {
+      this.#place(this.#decide(request));
+      return;
+    }
+    if (this.#isBatchOpen && !this.#wasInTransaction && this.#mustMove(request, this.#placed)) {
+      this.#leaveBatch(this.#placed);
+      this.#place(this.#decide(request));
+      return;
+    }
+    if (this.#wasInTransaction && !request.replicaSafeInTransaction && !this.#isOnPrimary()) {
+      this.#refuse(new ProxyError('notOnReplica'), this.#placed);
+      return;
+    }
+    this.#send({ ...this.#placed, reason: this.#reasonHere(request), waitedMs: 0 });
+  }
+
+  /** More bytes of the request that is being sent, or CopyData. False: wait for `drained`. */
+  sendMore(bytes: Buffer): boolean {
+    return this.#placed === null ? true : this.#placed.server.send(bytes);
+  }
+
+  /** The client takes bytes again. */
+  resumeServer(): void {
+    this.#placed?.server.resume();
+  }
+
+  /** A cancel request for this session. True: the request was only waiting, and is given up. */
+  cancel(): boolean {
+    if (this.#request === null) return false;
+    if (this.#placed === null) {
+      this.#placement.cancel();
+      this.#request = null;
+      return true;
+    }
+    const { server, node, pool } = this.#placed;
+    cancelOn(this.#context.cluster.nodes[node]!, pool, server);
+    return false;
+  }
+
+  /** The client is gone; `inCopy`: the server waits for its CopyData. */
+  close(midFrame: boolean, inCopy: boolean): void {
+    this.#placement.close();
+    this.#endBorrowing();
+    this.statements.close();
+    const placed = this.#placed;
+    if (placed === null) return;
+    this.#placed = null;
+    leaveToItself(placed.pool, placed.server, {
+      exchange: this.#exchange,
+      address: this.#context.cluster.nodes[placed.node]!,
+      mayCancel: this.#request?.access === 'read' || this.#wasInTransaction,
+      mustClose: midFrame || this.#state.pins.size > 0,
+      copyToEnd: inCopy,
+      lacksSync: this.#isBatchOpen,
+    });
+  }
+
+  // --- where to --------------------------------------------------------------------------------
+
+  #decide(request: Request): Route {
+    if (this.#retry === 'retry-refused' || this.#attempts > 2) {
+      return { target: 'primary', reason: this.#retry ?? 'retry-lost' };
+    }
+    const opens = this.deferred.length > 0;
+    const readOnly = opens && this.#state.isReadOnly && request.replicaSafeInTransaction;
+    return route(
+      {
+        access: readOnly ? 'read' : request.access,
+        reason: request.reason as Classified['reason'],
+        hint: request.hint,
+        sessionOnly: request.sessionOnly,
+      },
+      {
+        consistency: this.#floor.consistencyOf(this.#state.settings),
+        opensReadOnlyTransaction: readOnly,
+        opensTransaction: opens && !readOnly,
+        serializable: this.#state.isSerializable,
+      },
+    );
+  }
+
+  #place(decision: Route): void {
+    const fresh = decision.target === 'replica' && decision.fresh;
+    const requirement: ReadRequirement = fresh
+      ? this.#floor.requirement(this.#state.settings)
+      : this.#floor.none;
+    this.#placement.place(decision, requirement);
+  }
+
+  #isOnPrimary(): boolean {
+    return this.#placed?.node === this.#context.monitor.primary();
+  }
+
+  #mustMove(request: Request, placed: Placed): boolean {
+    return request.access === 'write' && placed.node !== this.#context.monitor.primary();
+  }
+
+  #reasonHere(request: Request): RouteReason {
+    if (!this.#isOnPrimary()) return this.#wasInTransaction ? 'read-only-transaction' : 'read';
+    if (request.access === 'write') return request.reason ?? 'write';
+    return this.#wasInTransaction ? 'transaction' : 'pinned';
+  }
+
+  #notPlaced(failure: PlacementFailure): void {
+    this.#request = null;
+    this.deferred.length = 0;
+    this.#owner.failed(failure);
+  }
+
+  // --- sending ---------------------------------------------------------------------------------
+
+  #send(placed: Placed): void {
+    const { server } = placed;
+    this.#placed = placed;
+    server.owner = this;
+    this.#note(placed);
+    const { settings } = this.#state;
+    const changesRole = server.settings?.get(roleName)?.sql !== settings.get(roleName)?.sql;
+    if (changesRole && !this.#isBatchOpen && server.txStatus === TxStatus.Idle) {
+      this.#becomeRole(placed);
+    } else {
+      this.#transmit(placed);
+    }
+  }
+
+  /**
+   * Other settings go out in front of the request; a role is confirmed first, because a request
+   * that ran as somebody else could not be taken back.
+   */
+  #becomeRole(placed: Placed): void {
+    const { server } = placed;
+    const { settings } = this.#state;
+    server.runOwn(query(settings.differenceFrom(server.settings)), (exchange) => {
+      if (this.#placed?.server !== server) return;
+      if (server.closedFor !== null) {
+        this.lost(this.#exchange, null, false);
+      } else if (exchange.error === null) {
+        server.settings = settings;
+        this.#transmit(placed);
+      } else {
+        server.settings = null;
+        this.#release(placed);
+        const message = errorField(exchange.error, 0, exchange.error.length, 'M') ?? '';
+        this.#notPlaced(new ProxyError('settingsRefused', message));
+      }
+    });
+  }
+
+  #transmit({ server, node }: Placed): void {
+    const request = this.#request;
+    assert(request !== null, 'a server connection without a request');
+    const exchange = this.#exchange;
+    const mayRetry = this.#mayRetry(request, node);
+    server.socket.cork();
+    if (this.#isBatchOpen) {
+      // The parts before are answered and executed nothing: this one can still run elsewhere.
+      if (exchange.isComplete && !this.#hasExecuted) exchange.restart(mayRetry);
+    } else {
+      this.#sawError = false;
+      this.#hasExecuted = false;
+      this.#bringSettings(server);
+      if (this.deferred.length > 0) server.runOwn(query(this.deferred.join('; ')), () => {});
+      exchange.reset(mayRetry && request.isExecuting);
+    }
+    this.#hasExecuted ||= request.isExecuting;
+    if (request.pinsUnparsed) this.#state.pins.add('unparsed');
+    const builder = new BatchBuilder(this, server, exchange.steps);
+    const pieces = builder.build(request);
+    if (builder.borrowed.length > 0) this.#borrowed.push(...builder.borrowed);
+    if (this.#isBatchOpen) server.expectMore(exchange);
+    else server.expect(exchange);
+    this.#isBatchOpen = request.end === 'flush' || request.end === 'unfinished';
+    for (const piece of pieces) server.send(piece);
+    server.socket.uncork();
+    this.#owner.sent();
+  }
+
+  /** Nothing that came before in the transaction or batch ties the request to this server. */
+  #mayRetry(request: Request, node: number): boolean {
+    return (
+      node !== this.#context.monitor.primary() &&
+      !this.#wasInTransaction &&
+      !request.isStreaming &&
+      this.#state.pins.size === 0
+    );
+  }
+
+  #note({ node, reason, waitedMs }: Placed): void {
+    const { routes, monitor } = this.#context;
+    routes.count(node, reason);
+    if (waitedMs > 0) routes.waited(waitedMs);
+    this.lastRoute = { node, reason, waitedMs, stalenessMs: monitor.stalenessMs(node) };
+  }
+
+  #bringSettings(server: ServerConnection): void {
+    const { settings } = this.#state;
+    if (server.settings === settings || server.txStatus === TxStatus.Failed) return;
+    const sql = settings.differenceFrom(server.settings);
+    if (server.txStatus === TxStatus.InTransaction) server.changeSettings(settings);
+    else server.settings = settings;
+    if (sql === '') return;
+    server.runOwn(query(sql), (exchange) => {
+      if (exchange.error === null) return;
+      // What follows runs with other settings than the client's: its result is not shown.
+      server.close('session-state', errorField(exchange.error, 0, exchange.error.length, 'M'));
+    });
+  }
+
+  /** Makes the server fail the transaction as it would have, with an error of ours. */
+  #refuse(error: ProxyError, placed: Placed): void {
+    const request = this.#request!;
+    request.failure = error;
+    this.#send({ ...placed, reason: 'read-only-transaction', waitedMs: 0 });
+  }
+
+  /** Ends on a replica what turned out to belong on the primary; nothing was executed there. */
+  #leaveBatch(placed: Placed): void {
+    this.#leave(placed, true);
+  }
+
+  /** Goes on without this server connection, which ends what it has begun by itself. */
+  #leave(placed: Placed, lacksSync: boolean): void {
+    leaveToItself(placed.pool, placed.server, {
+      exchange: this.#exchange,
+      address: this.#context.cluster.nodes[placed.node]!,
+      mayCancel: false,
+      mustClose: false,
+      copyToEnd: false,
+      lacksSync,
+    });
+    this.#exchange = new Exchange(this);
+    this.#placed = null;
+    this.#isBatchOpen = false;
+  }
+
+  // --- replies ---------------------------------------------------------------------------------
+
+  forward(bytes: Buffer): boolean {
+    return this.#owner.write(bytes);
+  }
+
+  drained(): void {
+    this.#owner.drained();
+  }
+
+  copyIn(exchange: Exchange): void {
+    // The server ignores a Sync that it reads while it copies (CopyGetData, copyfromparse.c), so
+    // the one that has gone out with the batch gets no answer: the client sends another.
+    if (exchange.steps.at(-1) === steps.sync) {
+      exchange.steps.pop();
+      this.#isBatchOpen = true;
+    }
+    this.#owner.copyIn();
+  }
+
+  refused(): void {
+    this.#sawError = true;
+    this.#owner.refused();
+  }
+
+  retries(_exchange: Exchange, buffer: Buffer, start: number, end: number): boolean {
+    if (this.#attempts >= attemptsMax) return false;
+    this.#retry = retryFor(buffer, start, end);
+    return this.#retry !== null;
+  }
+
+  /** The `index`th statement of a query string completed. */
+  completedAt(
+    classified: Classified,
+    index: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): void {
+    const effect = classified.statements[index]?.effect;
+    if (effect == null || this.#placed === null) return;
+    const { server } = this.#placed;
+    this.#state.apply(effect, server, () => commandTag(buffer, start, end));
+    if (effect.kind === 'deallocate' && effect.name === null) this.#forgetStatements(server);
+    if (effect.kind === 'discard' && effect.what === 'all') this.#forgetStatements(server);
+  }
+
+  #forgetStatements(server: ServerConnection): void {
+    this.statements.removeAll();
+    server.prepared.clear();
+  }
+
+  ready(exchange: Exchange, status: number): void {
+    const placed = this.#placed!;
+    const request = this.#request!;
+    this.#endBorrowing();
+    if (this.#sawError || exchange.dropped) placed.server.prepared.unnamed = null;
+    if (exchange.dropped) {
+      this.#leave(placed, false);
+      this.#runAgain(placed.node, request);
+      return;
+    }
+    this.deferred.length = 0;
+    this.#request = null;
+    this.#isBatchOpen = false;
+    this.#state.ready(status, this.#sawError, placed.server);
+    this.#learn(request);
+    if (request.ddl) this.#context.databases.changed(this.#database);
+    if (!request.sessionOnly) this.#floor.raise(placed.node);
+    if (status === TxStatus.Idle) {
+      this.statements.endTransaction();
+      if (this.#state.pins.size === 0) this.#release(placed);
+    }
+    this.#owner.answered();
+  }
+
+  lost(exchange: Exchange, message: string | null, midFrame: boolean): void {
+    const placed = this.#placed;
+    const request = this.#request;
+    this.#placed = null;
+    this.#endBorrowing();
+    if (placed === null || request === null) return;
+    this.#context.monitor.nudge(placed.node);
+    if (midFrame) {
+      this.#owner.cut();
+      return;
+    }
+    if (!exchange.emitted && this.#mayRetry(request, placed.node) && this.#attempts < attemptsMax) {
+      this.#isBatchOpen = false;
+      this.#runAgain(placed.node, request);
+      return;
+    }
+    this.#request = null;
+    this.#isBatchOpen = false;
+    this.deferred.length = 0;
+    this.#floor.raise(placed.node);
+    const onPrimary = placed.node === this.#context.monitor.primary();
+    const error = new ProxyError(
+      request.access === 'read' && !onPrimary ? 'readLost' : 'serverLost',
+    );
+    this.#owner.failed(message === null ? error : error.withDetail(`The server said: ${message}`));
+  }
+
+  /** The server connection went away between requests, with what the session kept on it. */
+  gone(): void {
+    this.#placed = null;
+    this.#owner.gone();
+  }
+
+  #runAgain(failedNode: number, request: Request): void {
+    this.#attempts += 1;
+    this.#context.routes.retries += 1;
+    this.#sawError = false;
+    this.#placement.avoid(failedNode);
+    if (this.#retry === 'retry-refused') this.#learnable = [...request.learnable];
+    this.#place(this.#decide(request));
+  }
+
+  /** A statement that a replica refused and the primary ran is a write from now on. */
+  #learn(request: Request): void {
+    if (this.#learnable.length === 0) return;
+    if (!this.#sawError && !this.#state.isReadOnly && this.#retry === 'retry-refused') {
+      const classifier = this.#context.databases.classifier(this.#database);
+      for (const classified of request.learnable) classifier.learnWrite(classified);
+    }
+    this.#learnable = [];
+  }
+
+  #endBorrowing(): void {
+    if (this.#borrowed.length === 0) return;
+    for (const text of this.#borrowed) this.texts.drop(text);
+    this.#borrowed = [];
+  }
+
+  #release({ pool, server }: Placed): void {
+    this.#placed = null;
+    giveBack(pool, server);
+  }
+}

@@ -1,0 +1,251 @@
+import type { ProxyError } from '../errors.ts';
+import { PreparedText } from '../pool/prepared.ts';
+import { Frontend } from '../protocol/codes.ts';
+import {
+  BindFields,
+  ExecuteFields,
+  ParseFields,
+  queryTextEnd,
+  TargetFields,
+} from '../protocol/fields.ts';
+import { TargetKind } from '../protocol/frontend.ts';
+import type { PrimaryReason } from '../router/route.ts';
+import type { Classified, Hint } from '../router/statement.ts';
+import type { ClientStatement, ClientStatements } from './statements.ts';
+
+/** How a request's messages end, or why they were judged before they ended. */
+export type RequestEnd = 'query' | 'call' | 'sync' | 'flush' | 'unfinished';
+
+/** SQL to class, with the session's ways of reading literals. */
+export type Classify = (buffer: Buffer, start: number, end: number) => Classified;
+
+const parseFields = new ParseFields();
+const bindFields = new BindFields();
+const targetFields = new TargetFields();
+const executeFields = new ExecuteFields();
+
+const noClassifier: Classify = () => {
+  throw new TypeError('only a Parse has text to classify');
+};
+
+/**
+ * The messages that one decision is made for: a Query, a FunctionCall, or extended messages up to
+ * Sync or Flush. It holds on to them until they are answered, because they may have to run again.
+ */
+export class Request {
+  end: RequestEnd = 'query';
+  readonly types: number[] = [];
+  readonly buffers: Buffer[] = [];
+  readonly starts: number[] = [];
+  readonly ends: number[] = [];
+  /** For each Parse its statement, else null. */
+  readonly parsed: (ClientStatement | null)[] = [];
+  /** For each Execute the statement that its portal runs, else null. */
+  readonly executed: (ClientStatement | null)[] = [];
+  bytes = 0;
+  access: 'read' | 'write' = 'read';
+  reason: PrimaryReason | null = null;
+  hint: Hint | null = null;
+  /** All its statements are of the kind that any server can run: SET, SHOW ... */
+  sessionOnly = true;
+  hasEffects = false;
+  ddl = false;
+  replicaSafeInTransaction = true;
+  /** Of the Query, else of the last statement that was executed, else parsed. */
+  classified: Classified | null = null;
+  /** Execute messages in it. */
+  executes = 0;
+  /** The proxy refuses it: the server is made to fail, with this error. */
+  failure: ProxyError | null = null;
+  /** It holds a statement that nobody has read: only its server connection knows what it does. */
+  pinsUnparsed = false;
+  /** The last message has not arrived whole: the rest follows it to the server. */
+  isStreaming = false;
+  /** Keys of the statements executed, to be remembered when a replica refuses them. */
+  readonly learnable: Classified[] = [];
+
+  reset(): void {
+    this.end = 'query';
+    this.types.length = 0;
+    this.buffers.length = 0;
+    this.starts.length = 0;
+    this.ends.length = 0;
+    this.parsed.length = 0;
+    this.executed.length = 0;
+    this.bytes = 0;
+    this.access = 'read';
+    this.reason = null;
+    this.hint = null;
+    this.sessionOnly = true;
+    this.hasEffects = false;
+    this.ddl = false;
+    this.replicaSafeInTransaction = true;
+    this.classified = null;
+    this.executes = 0;
+    this.isStreaming = false;
+    this.pinsUnparsed = false;
+    this.failure = null;
+    this.learnable.length = 0;
+  }
+
+  /** It runs something, rather than only preparing or describing it. */
+  get isExecuting(): boolean {
+    return this.executes > 0 || this.end === 'query' || this.end === 'call';
+  }
+
+  get count(): number {
+    return this.types.length;
+  }
+
+  /** A Query or FunctionCall: a request by itself. */
+  takeQuery(buffer: Buffer, start: number, end: number, classify: Classify): void {
+    this.#push(Frontend.Query, buffer, start, end);
+    this.end = 'query';
+    const classified = classify(buffer, start + 5, queryTextEnd(buffer, start, end));
+    this.#judge(classified);
+  }
+
+  takeCall(buffer: Buffer, start: number, end: number, isHead: boolean): void {
+    this.isStreaming = isHead;
+    this.#push(Frontend.FunctionCall, buffer, start, end);
+    this.end = 'call';
+    this.#needsPrimary('function-call');
+  }
+
+  /** A Query that is too long to be held: only its beginning is here, and nobody will read it. */
+  takeOversizedQuery(buffer: Buffer, start: number, end: number): void {
+    this.#push(Frontend.Query, buffer, start, end);
+    this.end = 'query';
+    this.isStreaming = true;
+    this.pinsUnparsed = true;
+    this.#needsPrimary('too-long');
+  }
+
+  /**
+   * The beginning of an extended message that is too long to be held (Parse or Bind). What follows
+   * it is not known when the decision is made, so the batch goes to the primary.
+   */
+  takeOversized(
+    type: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+    statements: ClientStatements,
+  ): void {
+    this.isStreaming = true;
+    if (type === Frontend.Bind) {
+      this.takeExtended(type, buffer, start, end, statements, noClassifier);
+      return;
+    }
+    this.#push(type, buffer, start, end);
+    this.#needsPrimary('too-long');
+    this.pinsUnparsed = true;
+  }
+
+  /** An extended message. Raises ProtocolError when it is malformed. */
+  takeExtended(
+    type: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+    statements: ClientStatements,
+    classify: Classify,
+  ): void {
+    this.#push(type, buffer, start, end);
+    switch (type) {
+      case Frontend.Parse: {
+        const { queryStart, queryEnd, statement } = parseFields.read(buffer, start, end);
+        const classified = classify(buffer, queryStart, queryEnd);
+        const body = Buffer.from(buffer.subarray(queryStart, end));
+        const parsed = { text: new PreparedText(statement, body), classified };
+        this.parsed[this.count - 1] = parsed;
+        if (this.executes === 0) this.classified = classified;
+        return;
+      }
+      case Frontend.Bind: {
+        const { portal, statement } = bindFields.read(buffer, start, end);
+        statements.bindPortal(portal, this.#find(statement, statements));
+        return;
+      }
+      case Frontend.Execute: {
+        const { portal } = executeFields.read(buffer, start, end);
+        const statement = statements.portal(portal) ?? null;
+        this.executed[this.count - 1] = statement;
+        this.executes += 1;
+        if (statement === null) this.#needsPrimary('cursor');
+        else this.#judge(statement.classified);
+        return;
+      }
+      case Frontend.Describe:
+      case Frontend.Close:
+        targetFields.read(buffer, start, end);
+        if (type === Frontend.Close && targetFields.kind === TargetKind.Portal) {
+          statements.bindPortal(targetFields.name, undefined);
+        }
+        return;
+      default:
+        return;
+    }
+  }
+
+  /** No more messages will join: decides what the batch is as a whole. */
+  finish(end: RequestEnd): void {
+    this.end = end;
+    if (this.executes > 0 || end === 'query' || end === 'call') {
+      // What is executed and not finished with Sync could go on to write.
+      if (end !== 'sync' && this.executes > 0 && end !== 'query' && end !== 'call') {
+        this.#needsPrimary('batch-undecided');
+      }
+      return;
+    }
+    if (end === 'unfinished') {
+      this.#needsPrimary('batch-undecided');
+      return;
+    }
+    // Nothing is executed yet: what was parsed says where it will be.
+    for (const parsed of this.parsed) if (parsed) this.#judge(parsed.classified);
+  }
+
+  /** The statement of that name as it will be when the last message so far has been executed. */
+  #find(name: string, statements: ClientStatements): ClientStatement | undefined {
+    for (let index = this.count - 1; index >= 0; index--) {
+      const parsed = this.parsed[index];
+      if (parsed?.text.name === name) return parsed;
+    }
+    return statements.get(name);
+  }
+
+  #push(type: number, buffer: Buffer, start: number, end: number): void {
+    this.types.push(type);
+    this.buffers.push(buffer);
+    this.starts.push(start);
+    this.ends.push(end);
+    this.parsed.push(null);
+    this.executed.push(null);
+    this.bytes += end - start;
+  }
+
+  #needsPrimary(reason: PrimaryReason): void {
+    if (this.access === 'read') this.reason = reason;
+    this.access = 'write';
+    this.sessionOnly = false;
+    this.replicaSafeInTransaction = false;
+  }
+
+  #judge(classified: Classified): void {
+    this.classified = classified;
+    if (classified.hasEffects) this.hasEffects = true;
+    if (classified.hint !== null) this.hint = classified.hint;
+    if (classified.access === 'write') {
+      if (this.access === 'read') this.reason = classified.reason;
+      this.access = 'write';
+    } else {
+      this.learnable.push(classified);
+    }
+    for (const statement of classified.statements) {
+      if (statement.access !== 'session') this.sessionOnly = false;
+      if (statement.ddl) this.ddl = true;
+      if (!statement.replicaSafeInTransaction) this.replicaSafeInTransaction = false;
+    }
+  }
+}

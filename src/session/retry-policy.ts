@@ -1,0 +1,31 @@
+import { errorField } from '../protocol/fields.ts';
+import type { PrimaryReason } from '../router/route.ts';
+
+/** What a replica's refusal means for a request that has shown the client nothing yet. */
+export type Retry = Extract<PrimaryReason, 'retry-refused' | 'retry-conflict'>;
+
+/**
+ * Functions that raise XX000 instead of 25006 when they need a new id during recovery
+ * (GetNewTransactionId in varsup.c and its kin; large objects before PostgreSQL 16).
+ */
+const idRoutines = new Set(['GetNewTransactionId', 'AssignTransactionId', 'GetNewObjectId']);
+
+/**
+ * Whether an ErrorResponse of a replica says that the request must run elsewhere, and why; null:
+ * the error is the statement's own. The message is localised, so SQLSTATE and routine decide.
+ */
+export function retryFor(buffer: Buffer, start: number, end: number): Retry | null {
+  switch (errorField(buffer, start, end, 'C')) {
+    case '25006': // read_only_sql_transaction
+    case '0A000': // SERIALIZABLE, or an unlogged table, during recovery
+    case '55000': // functions that need a primary
+      return 'retry-refused';
+    case 'XX000':
+      return idRoutines.has(errorField(buffer, start, end, 'R') ?? '') ? 'retry-refused' : null;
+    case '40001': // recovery conflict (ProcessInterrupts in postgres.c)
+    case '40P01': // the same by a buffer pin
+      return 'retry-conflict';
+    default:
+      return null;
+  }
+}

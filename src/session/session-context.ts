@@ -1,0 +1,22 @@
+import type { Config } from '../config.ts';
+import type { Gate } from '../lag/gate.ts';
+import type { Monitor } from '../lag/monitor.ts';
+import type { Logger } from '../log.ts';
+import type { Cluster } from '../pool/cluster.ts';
+import type { Databases } from './databases.ts';
+import type { LoginTemplates } from './login-templates.ts';
+import type { RouteCounts } from './route-counts.ts';
+
+/** What all sessions of the proxy share. */
+export interface SessionContext {
+  readonly config: Config;
+  readonly cluster: Cluster;
+  readonly monitor: Monitor;
+  readonly gate: Gate;
+  readonly log: Logger;
+  readonly routes: RouteCounts;
+  readonly templates: LoginTemplates;
+  readonly databases: Databases;
+  /** Password with which a user's server connections log in; empty where none is known. */
+  serverPassword(user: string): string;
+}

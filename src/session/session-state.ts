@@ -1,0 +1,202 @@
+import type { ServerConnection } from '../pool/server-connection.ts';
+import { roleName, type Setting, Settings, settingFromSet } from '../pool/settings.ts';
+import { TxStatus } from '../protocol/codes.ts';
+import type { Effect, PinReason, TransactionModes } from '../router/statement.ts';
+
+/** No transaction has said anything about itself. */
+const noModes: TransactionModes = { readOnly: null, isolation: null, deferrable: null };
+
+/** Set with SET, but they belong to the transaction: the server forgets them by itself. */
+const isTransactionSetting = (name: string) => name.startsWith('transaction_');
+
+/**
+ * What a session has made of itself: its settings, its transaction, and the reasons to keep its
+ * server connection. Settings are transactional as PostgreSQL's are: a rolled-back SET is undone,
+ * with savepoints.
+ */
+export class SessionState {
+  /** From the startup packet: what RESET goes back to. */
+  readonly base: Settings;
+  /** As the client sees them now. */
+  settings: Settings;
+  /** Why the session keeps its server connection between transactions. */
+  readonly pins = new Set<PinReason>();
+  /** As the client was told in the last ReadyForQuery. */
+  txStatus: number = TxStatus.Idle;
+  /** Of the running transaction. */
+  modes: TransactionModes = noModes;
+  #committed: Settings;
+  #savepoints: { readonly name: string; readonly settings: Settings }[] = [];
+
+  constructor(base: Settings) {
+    this.base = base;
+    this.settings = base;
+    this.#committed = base;
+  }
+
+  get inTransaction(): boolean {
+    return this.txStatus !== TxStatus.Idle;
+  }
+
+  /** The transaction, or the next one, promises not to write. */
+  get isReadOnly(): boolean {
+    return this.modes.readOnly ?? this.settings.isOn('default_transaction_read_only');
+  }
+
+  /** SERIALIZABLE is refused by a server in recovery (0A000, GetSerializableTransactionSnapshot). */
+  get isSerializable(): boolean {
+    const isolation =
+      this.modes.isolation ?? this.settings.get('default_transaction_isolation')?.value;
+    return isolation === 'serializable';
+  }
+
+  begin(modes: TransactionModes): void {
+    this.modes = modes;
+  }
+
+  /** SET TRANSACTION: what it does not say stays. */
+  setTransaction(modes: TransactionModes): void {
+    this.modes = {
+      readOnly: modes.readOnly ?? this.modes.readOnly,
+      isolation: modes.isolation ?? this.modes.isolation,
+      deferrable: modes.deferrable ?? this.modes.deferrable,
+    };
+  }
+
+  /** A statement with this effect completed on `server`; `tag` reads its CommandComplete. */
+  apply(effect: Effect, server: ServerConnection, tag: () => string): void {
+    switch (effect.kind) {
+      case 'set':
+        if (!effect.local && !isTransactionSetting(effect.name)) {
+          this.#set(effect.name, settingFromSet(effect.name, effect.value), server);
+        }
+        return;
+      case 'reset':
+        if (!effect.local) this.#reset(effect.name, server);
+        return;
+      case 'reset-all':
+        this.#resetAll(server, true);
+        return;
+      case 'begin':
+        this.begin(effect);
+        return;
+      case 'set-transaction':
+        this.setTransaction(effect);
+        return;
+      case 'commit':
+      case 'prepare-transaction':
+        // COMMIT of a failed transaction completes as ROLLBACK.
+        this.#end(server, tag() !== 'ROLLBACK', effect.kind === 'commit' && effect.chain);
+        return;
+      case 'rollback':
+        this.#end(server, false, effect.chain);
+        return;
+      case 'savepoint':
+        this.#savepoints.push({ name: effect.name, settings: this.settings });
+        return;
+      case 'release':
+        this.#savepoints.length = Math.max(0, this.#savepointIndex(effect.name));
+        return;
+      case 'rollback-to':
+        this.#rolledBackTo(effect.name, server);
+        return;
+      case 'discard':
+        if (effect.what === 'all') this.#discardAll(server);
+        else if (effect.what === 'temp') this.pins.delete('temp-table');
+        return;
+      case 'pin':
+        this.pins.add(effect.reason);
+        return;
+      case 'unpin':
+        this.pins.delete(effect.reason);
+        return;
+      case 'deallocate':
+      case 'show':
+        return;
+      case 'several':
+        for (const one of effect.effects) this.apply(one, server, tag);
+        return;
+    }
+  }
+
+  /** ReadyForQuery came: `failed` says that an ErrorResponse came before it. */
+  ready(status: number, failed: boolean, server: ServerConnection | null): void {
+    this.txStatus = status;
+    if (status !== TxStatus.Idle) return;
+    if (failed) this.#rolledBack(server);
+    else this.#settle(server);
+  }
+
+  /** The transaction ended without a server: it never reached one, or the server is gone. */
+  forgetTransaction(): void {
+    this.txStatus = TxStatus.Idle;
+    this.#rolledBack(null);
+  }
+
+  /** AND CHAIN starts the next transaction with the modes of the one that ended. */
+  #end(server: ServerConnection, committed: boolean, chain: boolean): void {
+    const { modes } = this;
+    if (committed) this.#settle(server);
+    else this.#rolledBack(server);
+    if (chain) this.modes = modes;
+  }
+
+  #set(name: string, setting: Setting, server: ServerConnection): void {
+    this.settings = this.settings.with(name, setting);
+    this.#change(server, server.settings?.with(name, setting) ?? null);
+  }
+
+  #reset(name: string, server: ServerConnection): void {
+    const initial = this.base.get(name);
+    this.settings =
+      initial === undefined ? this.settings.without(name) : this.settings.with(name, initial);
+    this.#change(server, server.settings?.without(name) ?? null);
+  }
+
+  #resetAll(server: ServerConnection, keepRole: boolean): void {
+    const role = keepRole ? this.settings.get(roleName) : undefined;
+    this.settings = role === undefined ? this.base : this.base.with(roleName, role);
+    this.#change(server, role === undefined ? Settings.none : Settings.of([[roleName, role]]));
+  }
+
+  #discardAll(server: ServerConnection): void {
+    this.#resetAll(server, false);
+    this.pins.clear();
+    server.prepared.clear();
+  }
+
+  /** One object for equal settings makes the comparison before each request a pointer's. */
+  #change(server: ServerConnection, settings: Settings | null): void {
+    server.changeSettings(this.settings.equals(settings) ? this.settings : settings);
+  }
+
+  #settle(server: ServerConnection | null): void {
+    this.#committed = this.settings;
+    server?.endTransaction(true);
+    this.#endTransaction();
+  }
+
+  #rolledBack(server: ServerConnection | null): void {
+    this.settings = this.#committed;
+    server?.endTransaction(false);
+    this.#endTransaction();
+  }
+
+  #endTransaction(): void {
+    this.modes = noModes;
+    if (this.#savepoints.length > 0) this.#savepoints = [];
+  }
+
+  #savepointIndex(name: string): number {
+    return this.#savepoints.findLastIndex((savepoint) => savepoint.name === name);
+  }
+
+  #rolledBackTo(name: string, server: ServerConnection): void {
+    const index = this.#savepointIndex(name);
+    const savepoint = this.#savepoints[index];
+    if (savepoint === undefined) return;
+    this.#savepoints.length = index + 1;
+    this.settings = savepoint.settings;
+    server.forgetSettings();
+  }
+}
