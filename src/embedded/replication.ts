@@ -47,14 +47,15 @@ async function withClient<T>(login: Login, use: (client: pg.Client) => Promise<T
 
 /**
  * Makes the slots of the replicas, reserving WAL from now on, and drops those of replicas that
- * are no longer part of the cluster, which would hold WAL for nobody.
+ * are no longer part of the cluster, which would hold WAL for nobody, and those that have lost
+ * their WAL (max_slot_wal_keep_size), which nobody can use any more.
  */
 export async function keepSlots(upstream: Login, replicas: readonly string[]): Promise<void> {
   await withClient(upstream, async (client) => {
     await client.query(
       `select pg_drop_replication_slot(slot_name) from pg_replication_slots
        where slot_type = 'physical' and slot_name ~ '^replica[0-9]+$' and not active
-         and slot_name <> all ($1::text[])`,
+         and (slot_name <> all ($1::text[]) or wal_status = 'lost')`,
       [replicas],
     );
     await client.query(

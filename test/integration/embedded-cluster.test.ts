@@ -15,6 +15,7 @@ import {
   tryInstallation,
   usablePrograms,
 } from '../../src/embedded/installation.ts';
+import { OpenCluster } from '../../src/embedded/open-cluster.ts';
 import { killServer, serverProcesses, waitUntil } from '../../src/embedded/processes.ts';
 import {
   type EmbeddedCluster,
@@ -282,6 +283,37 @@ test('rebuilds a replica whose WAL is gone, and one with the data of another clu
   expect(progress).not.toContain('replica2 cannot continue from where it was: rebuilding it');
   await expectReplication(cluster, 2);
   await cluster.stop();
+});
+
+test('rebuilds a replica whose slot has lost its WAL', async () => {
+  const progress: string[] = [];
+  const open = () =>
+    OpenCluster.open({
+      dataDir,
+      replicas: 1,
+      progress: (line) => progress.push(line),
+      settingsOf: () => ({ max_slot_wal_keep_size: '1MB' }),
+    });
+  const first = await open();
+  const [primary, replica] = first.servers;
+  if (primary === undefined || replica === undefined) throw new Error('two servers were asked for');
+  await replica.stop();
+  const client = new pg.Client({ host: '127.0.0.1', ...first.login(primary) });
+  await client.connect();
+  await client.query('create table t (n int)');
+  for (let round = 0; round < 4; round++) {
+    await client.query('insert into t values (1)');
+    await client.query('select pg_switch_wal()');
+  }
+  await client.query('checkpoint');
+  const { rows } = await client.query('select wal_status from pg_replication_slots');
+  expect(rows).toEqual([{ wal_status: 'lost' }]);
+  await client.end();
+  await first.stop();
+
+  const second = await open();
+  expect(progress).toContain('replica1 cannot continue from where it was: rebuilding it');
+  await second.stop();
 });
 
 test('leaves a promotion as it is', async () => {
