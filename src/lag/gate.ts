@@ -6,7 +6,10 @@ const FOREVER = Number.POSITIVE_INFINITY;
 /** Longest delay that setTimeout takes. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
-/** Called once with the node to use, or -1 if none made it before the deadline. */
+/**
+ * Called once, with a node that will do (others may, too: Monitor.isEligible), or with -1 if none
+ * made it before the deadline.
+ */
 export type Arrived = (node: number) => void;
 
 export interface Waiter {
@@ -38,6 +41,8 @@ export class Gate implements SampleDemand {
   #earliestMomentMs = FOREVER;
   #latestMomentMs = NEVER;
   #latestSinceMs = NEVER;
+  /** Where to look first: reads that wake together are spread over the replicas. */
+  #turn = 0;
   #closed = false;
 
   constructor(monitor: Monitor) {
@@ -133,8 +138,11 @@ export class Gate implements SampleDemand {
     const { nodes } = this.#monitor;
     const previous = requirement.previousNode;
     if (previous !== -1 && this.#monitor.isEligible(previous, requirement)) return previous;
-    for (let node = 0; node < nodes.length; node++) {
-      if (this.#monitor.isEligible(node, requirement)) return node;
+    for (let i = 0; i < nodes.length; i++) {
+      const node = (this.#turn + i) % nodes.length;
+      if (!this.#monitor.isEligible(node, requirement)) continue;
+      this.#turn = node + 1;
+      return node;
     }
     return -1;
   }

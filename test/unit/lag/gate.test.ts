@@ -103,6 +103,17 @@ describe('Gate', () => {
     });
   });
 
+  it('spreads those who wake together over the replicas', async () => {
+    harness = await startCluster(2);
+    const at = commit();
+    const reads = Array.from({ length: 10 }, () => waiting(at, 50));
+    for (const replica of harness.servers.slice(1)) replica.position += 100;
+    await pass(10);
+    const nodes = reads.map((read) => read.node);
+    expect(nodes.filter((node) => node === 1)).toHaveLength(5);
+    expect(nodes.filter((node) => node === 2)).toHaveLength(5);
+  });
+
   it('answers -1 at the deadline, each at its own', async () => {
     harness = await startCluster(1);
     await pass(30);
