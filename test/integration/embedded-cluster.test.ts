@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
-import { chmod, cp, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -366,6 +366,8 @@ test.runIf(process.getuid?.() === 0)(
       await again.cluster.stop();
     } finally {
       await rm(home, { recursive: true, force: true });
+      // Its parent too, unless other clusters are in it.
+      await rmdir(dirname(home)).catch(() => undefined);
     }
   },
 );
