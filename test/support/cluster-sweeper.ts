@@ -6,6 +6,7 @@ import {
   readFileSync,
   realpathSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,6 +15,8 @@ import { processIdentity } from '../../src/embedded/processes.ts';
 
 const prefix = 'tidemark-test-';
 const ownerFile = 'owner';
+/** A folder stays without an owner file for moments only. */
+const ownerlessLimitMs = 600_000;
 
 /**
  * Ends every server below the folder, then removes it. Postmasters are known by an argument below
@@ -46,7 +49,11 @@ for file in "$1"/*/*/postmaster.pid; do
   [ -n "$(awk -v key="$2" -v id="$3" '$1 == key && $2 == id && $7 == 0' /proc/sysvipc/shm)" ] &&
     ipcrm -m "$3"
 done
-rm -rf "$1"
+# An initdb or copy that was under way may still be writing.
+for attempt in 1 2 3 4 5 6 7 8 9 10; do
+  rm -rf "$1" && break
+  sleep 0.5
+done
 `;
 
 /** A folder that is removed, and whose servers are ended, when this process is gone in any way. */
@@ -89,9 +96,7 @@ async function sweepDead(): Promise<void> {
   for (const name of readdirSync(tmpdir())) {
     if (!name.startsWith(prefix)) continue;
     const path = join(tmpdir(), name);
-    const [pid, ...identity] = readOwner(path).split(' ');
-    if (pid === undefined || pid === '') continue;
-    if ((await processIdentity(Number(pid))) === identity.join(' ')) continue;
+    if (await isOwned(path)) continue;
     await new Promise((resolve) => {
       spawn('/bin/sh', ['-c', removal, 'sh', path], { stdio: 'ignore' }).once('exit', resolve);
     });
@@ -99,11 +104,13 @@ async function sweepDead(): Promise<void> {
   }
 }
 
-function readOwner(path: string): string {
+async function isOwned(path: string): Promise<boolean> {
   try {
-    return readFileSync(join(path, ownerFile), 'utf8');
+    const [pid, ...identity] = readFileSync(join(path, ownerFile), 'utf8').split(' ');
+    return (await processIdentity(Number(pid))) === identity.join(' ');
   } catch {
-    // Being made by another test process at this moment.
-    return '';
+    // Being made or removed by another test process at this moment, or forgotten half-way.
+    const changed = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+    return Date.now() - changed < ownerlessLimitMs;
   }
 }
