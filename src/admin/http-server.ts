@@ -17,7 +17,7 @@ const headersMax = 64;
 const requestTimeoutMs = 5_000;
 const keepAliveTimeoutMs = 5_000;
 /** A client that does not take its answer for this long is cut off. */
-const silenceMsMax = 10_000;
+const silenceMsMax = 5_000;
 const timeoutCheckIntervalMs = 1_000;
 
 export interface HttpServer {
