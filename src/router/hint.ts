@@ -3,7 +3,7 @@ import type { Hint } from './statement.ts';
 /** Longer hints are cut: they come from clients and are kept with the cached class. */
 const HINT_LENGTH_MAX = 1024;
 
-const MARKER = /tidemark\s*:/i;
+const MARKER = /tidemark:/i;
 
 /**
  * Reads the comments of one statement, delimiters included, that contain `tidemark:`. Words are separated by commas or

@@ -59,19 +59,10 @@ export type EndOfString = (sql: Uint8Array, from: number, end: number) => number
 
 /** '...' from after its quote: two quotes are one. */
 export function stringEnd(sql: Uint8Array, from: number, end: number): number {
-  return quotedEnd(sql, from, end, QUOTE);
-}
-
-/** "..." from after its quote. */
-export function quotedNameEnd(sql: Uint8Array, from: number, end: number): number {
-  return quotedEnd(sql, from, end, DOUBLE_QUOTE);
-}
-
-function quotedEnd(sql: Uint8Array, from: number, end: number, quote: number): number {
   let at = from;
   while (at < end) {
-    if (sql[at] !== quote) at++;
-    else if (at + 1 < end && sql[at + 1] === quote) at += 2;
+    if (sql[at] !== QUOTE) at++;
+    else if (at + 1 < end && sql[at + 1] === QUOTE) at += 2;
     else return at + 1;
   }
   return end + 1;

@@ -26,7 +26,6 @@ import {
   numberEnd,
   parameterEnd,
   QUOTE,
-  quotedNameEnd,
   SEMICOLON,
   SLASH,
   SPACE,
@@ -62,7 +61,7 @@ const PARAMETER = 0x04;
 
 /** A form is never longer than its text, but for the byte that marks an unterminated quote. */
 const SLACK_BYTES = 8;
-const usualOut = new Uint8Array(TEXT_BYTES_MAX + SLACK_BYTES);
+const usualOut = Buffer.alloc(TEXT_BYTES_MAX + SLACK_BYTES);
 /** Where the form is written. Stores beyond its end are dropped, as typed arrays do. */
 let out = usualOut;
 
@@ -86,27 +85,34 @@ let semicolonSeen = false;
 
 /** The literal-free form of the text scanned last, or its first FORM_BYTES_MAX. */
 export function formOf(): string {
-  const length = Math.min(scanned.formLength, FORM_BYTES_MAX);
-  return Buffer.from(out.buffer, 0, length).toString('latin1');
+  return out.toString('latin1', 0, Math.min(scanned.formLength, FORM_BYTES_MAX));
 }
 
 /** Scans `text[from..to)` into `scanned`. Takes any bytes. */
 export function scan(text: Buffer, from: number, to: number): void {
   reset(text, from, to);
+  const classes = CLASS;
   let at = from;
   while (at < to) {
     const byte = text[at]!;
-    const kind = CLASS[byte];
-    if (kind === WORD) at = word(at);
-    else if (kind === BLANK) {
+    const kind = classes[byte];
+    if (kind === BLANK) {
       pendingGap = true;
       at++;
-    } else if (kind === SPECIAL) at = special(byte, at);
-    else if (kind === DIGIT) {
+      continue;
+    }
+    if (kind === SPECIAL) {
+      at = special(byte, at);
+      continue;
+    }
+    if (kind === DIGIT) {
       literal(NUMBER);
       at = numberEnd(sql, at, end);
-    } else {
-      token();
+      continue;
+    }
+    token();
+    if (kind === WORD) at = word(text, at, to);
+    else {
       out[written++] = kind === CONTROL ? GARBAGE : byte;
       at++;
     }
@@ -127,7 +133,7 @@ function reset(text: Buffer, from: number, to: number): void {
   out =
     bytes <= TEXT_BYTES_MAX
       ? usualOut
-      : new Uint8Array(Math.min(bytes, FORM_BYTES_MAX) + SLACK_BYTES);
+      : Buffer.alloc(Math.min(bytes, FORM_BYTES_MAX) + SLACK_BYTES);
 }
 
 /** Before the first byte of every token. */
@@ -146,7 +152,7 @@ function special(byte: number, at: number): number {
       return string(at, stringEnd);
     case DOUBLE_QUOTE:
       token();
-      return copied(at, quotedNameEnd(sql, at + 1, end));
+      return quotedName(sql, at, end);
     case DOLLAR:
       return dollar(at);
     case MINUS:
@@ -162,7 +168,10 @@ function special(byte: number, at: number): number {
       }
       // `..` is one token, so that in `1..5` the 5 is an integer.
       token();
-      return copied(at, next === DOT ? at + 2 : at + 1);
+      out[written++] = DOT;
+      if (next !== DOT) return at + 1;
+      out[written++] = DOT;
+      return at + 2;
     case SEMICOLON:
       // Not token(): any number of empty statements may follow the only real one.
       pendingGap = false;
@@ -175,11 +184,20 @@ function special(byte: number, at: number): number {
   return at + 1;
 }
 
-function copied(from: number, to: number): number {
+/** "..." stays as it is, also its case; a doubled quote ends nothing. */
+function quotedName(source: Uint8Array, from: number, to: number): number {
+  const target = out;
   let length = written;
-  for (let at = from; at < to && at < end; at++) out[length++] = sql[at]!;
+  let at = from;
+  let open = true;
+  do {
+    do target[length++] = source[at++]!;
+    while (at < to && source[at] !== DOUBLE_QUOTE);
+    open = at >= to;
+    if (!open) target[length++] = source[at++]!;
+  } while (at < to && source[at] === DOUBLE_QUOTE);
   written = length;
-  return closed(to);
+  return closed(open ? to + 1 : at);
 }
 
 /** The offset to go on at, behind a token that ends at `to`, or is not closed. */
@@ -189,20 +207,22 @@ function closed(to: number): number {
   return end;
 }
 
-function word(from: number): number {
-  token();
+/** Most bytes are of words, so the loop keeps off the variables of the module. */
+function word(text: Uint8Array, from: number, to: number): number {
+  const target = out;
+  const classes = CLASS;
   let at = from;
-  let byte = sql[at]!;
-  let kind: number;
+  let byte = text[at]!;
   let length = written;
+  let kind: number;
   do {
-    out[length++] = byte;
-    byte = ++at < end ? sql[at]! : SPACE;
-    kind = CLASS[byte]!;
+    target[length++] = byte;
+    byte = ++at < to ? text[at]! : SPACE;
+    kind = classes[byte]!;
   } while (kind === WORD || kind === DIGIT || byte === DOLLAR);
   written = length;
   if (at - from !== 1 || (byte !== QUOTE && byte !== AMPERSAND)) return at;
-  return prefixed(sql[from]! | LOWER, byte, at);
+  return prefixed(text[from]! | LOWER, byte, at);
 }
 
 /** After a word of one letter: E'...', B'...', X'...', N'...' and U&'...' are strings. */

@@ -326,7 +326,7 @@ describe('properties', () => {
       }),
       { numRuns: 3_000 },
     );
-  });
+  }, 60_000);
 
   it('gives a statement the same class with and without the cache', () => {
     const literal = fc.constantFrom(

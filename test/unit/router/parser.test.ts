@@ -49,7 +49,7 @@ describe('deep texts', () => {
         // A parser that broke down is not there at once.
         expect(parse('SELECT 1'), `depth ${depth}`).not.toBeNull();
       }
-    });
+    }, 60_000);
 
     it('is not parsed when too deep to be safe', () => {
       for (const depth of [NESTING_MAX + 1, 6_000, 20_000]) {
@@ -106,7 +106,7 @@ describe('deep texts', () => {
       { numRuns: 500 },
     );
     expect(parsed).toBeGreaterThan(100);
-  });
+  }, 60_000);
 });
 
 /** Nodes of the grammar on the longest path down a tree. */

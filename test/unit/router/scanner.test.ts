@@ -66,6 +66,8 @@ describe('scan', () => {
     ['x IN (1,2 , 3 ,4)', 'x IN (<n>)'],
     ["f('a', 1, 'b')", 'f(<s>, <n>, <s>)'],
     ['  ;; SELECT 1 ; ; ', 'SELECT <n>;;'],
+    ['SELECT "a""""b""", ""', 'SELECT "a""""b""", ""'],
+    ['SELECT "a""', 'SELECT "a""\x03'],
     ["SELECT 'open", 'SELECT <s>\x03'],
     ['SELECT "open', 'SELECT "open\x03'],
     ['SELECT /* open', 'SELECT \x03'],
@@ -99,6 +101,28 @@ describe('scan', () => {
     expect(text.toString('utf8', hintRanges[0], hintRanges[1])).toBe('-- TideMark: yes');
     expect(text.toString('utf8', hintRanges[2], hintRanges[3])).toBe('/* tidemark:*/');
   });
+
+  it('takes time in proportion to a hostile text', () => {
+    for (const part of [
+      '""',
+      "''",
+      '$a',
+      '$a$',
+      '/*',
+      "' ",
+      "'\n",
+      '"',
+      '--\n',
+      'tidemark:',
+      '$$',
+    ]) {
+      const text = Buffer.from(part.repeat(200_000));
+      // Quadratic, each would take minutes; a stack would overflow.
+      scan(text, 0, text.length);
+      scan(Buffer.concat([Buffer.from('/*'), text]), 0, text.length);
+      expect(scanned.formLength).toBeLessThanOrEqual(text.length + 1);
+    }
+  }, 60_000);
 
   it('counts but does not keep what is too long', () => {
     const text = Buffer.from(`SELECT ${'a+'.repeat(TEXT_BYTES_MAX * 20)}a`);
@@ -206,6 +230,6 @@ describe('scan', () => {
         { numRuns: 20_000 },
       );
       expect(accepted).toBeGreaterThan(2_000);
-    });
+    }, 60_000);
   });
 });
