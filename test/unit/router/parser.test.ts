@@ -34,6 +34,10 @@ const NESTINGS: Readonly<Record<string, (depth: number) => string>> = {
   join: (depth) => `SELECT * FROM t${' JOIN t ON true'.repeat(depth)}`,
   subquery: (depth) => `SELECT * FROM ${'(SELECT * FROM '.repeat(depth)}t${') t'.repeat(depth)}`,
   exists: (depth) => `SELECT ${'EXISTS (SELECT '.repeat(depth)}1${')'.repeat(depth)}`,
+  sumsOfSums: (depth) => {
+    const brackets = Math.ceil(depth / 100);
+    return `SELECT ${'('.repeat(brackets)}1${`${'+1'.repeat(100)})`.repeat(brackets)}`;
+  },
   cte: (depth) => `${'WITH a AS ('.repeat(depth)}SELECT 1${') SELECT 1'.repeat(depth)}`,
 };
 
