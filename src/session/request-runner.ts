@@ -196,8 +196,10 @@ export class RequestRunner implements ReplySink, BuilderSession {
     if (this.#retry === 'retry-refused' || this.#attempts > 2) {
       return { target: 'primary', reason: this.#retry ?? 'retry-lost' };
     }
-    const opens = this.deferred.length > 0;
-    const readOnly = opens && this.#state.isReadOnly && request.replicaSafeInTransaction;
+    const { begins } = request;
+    const opens = begins !== null || this.deferred.length > 0;
+    const promisesNotToWrite = begins?.readOnly ?? this.#state.isReadOnly;
+    const readOnly = opens && promisesNotToWrite && request.replicaSafeInTransaction;
     return route(
       {
         access: readOnly ? 'read' : request.access,
@@ -209,7 +211,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
         consistency: this.#floor.consistencyOf(this.#state.settings),
         opensReadOnlyTransaction: readOnly,
         opensTransaction: opens && !readOnly,
-        serializable: this.#state.isSerializable,
+        serializable: this.#state.isSerializableWith(begins),
       },
     );
   }

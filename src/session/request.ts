@@ -10,7 +10,7 @@ import {
 } from '../protocol/fields.ts';
 import { TargetKind } from '../protocol/frontend.ts';
 import type { PrimaryReason } from '../router/route.ts';
-import type { Classified, Hint } from '../router/statement.ts';
+import type { Classified, Hint, TransactionModes } from '../router/statement.ts';
 import type { ClientStatement, ClientStatements } from './statements.ts';
 
 /** How a request's messages end, or why they were judged before they ended. */
@@ -49,6 +49,8 @@ export class Request {
   /** All its statements are of the kind that any server can run: SET, SHOW ... */
   sessionOnly = true;
   hasEffects = false;
+  /** It opens a transaction, with these modes. */
+  begins: TransactionModes | null = null;
   ddl = false;
   replicaSafeInTransaction = true;
   /** Of the Query, else of the last statement that was executed, else parsed. */
@@ -78,6 +80,7 @@ export class Request {
     this.hint = null;
     this.sessionOnly = true;
     this.hasEffects = false;
+    this.begins = null;
     this.ddl = false;
     this.replicaSafeInTransaction = true;
     this.classified = null;
@@ -191,19 +194,17 @@ export class Request {
   /** No more messages will join: decides what the batch is as a whole. */
   finish(end: RequestEnd): void {
     this.end = end;
-    if (this.executes > 0 || end === 'query' || end === 'call') {
-      // What is executed and not finished with Sync could go on to write.
-      if (end !== 'sync' && this.executes > 0 && end !== 'query' && end !== 'call') {
-        this.#needsPrimary('batch-undecided');
-      }
-      return;
-    }
-    if (end === 'unfinished') {
+    if (end === 'unfinished' || (end === 'flush' && this.executes > 0)) {
+      // What is sent before its Sync is known could still go on to write.
       this.#needsPrimary('batch-undecided');
-      return;
+    } else if (end === 'flush') {
+      // Nothing is executed yet: what was parsed says where it will be.
+      for (const parsed of this.parsed) if (parsed) this.#judge(parsed.classified);
+    } else if (end === 'sync' && this.executes === 0) {
+      // Only prepared or described, which a fresh replica can do for writes too; and must: a client
+      // may wait for this while its other connections keep the primary's pool busy.
+      this.sessionOnly = false;
     }
-    // Nothing is executed yet: what was parsed says where it will be.
-    for (const parsed of this.parsed) if (parsed) this.#judge(parsed.classified);
   }
 
   /** The statement of that name as it will be when the last message so far has been executed. */
@@ -244,6 +245,7 @@ export class Request {
     }
     for (const statement of classified.statements) {
       if (statement.access !== 'session') this.sessionOnly = false;
+      if (statement.effect?.kind === 'begin') this.begins = statement.effect;
       if (statement.ddl) this.ddl = true;
       if (!statement.replicaSafeInTransaction) this.replicaSafeInTransaction = false;
     }

@@ -43,10 +43,15 @@ export class SessionState {
     return this.modes.readOnly ?? this.settings.isOn('default_transaction_read_only');
   }
 
-  /** SERIALIZABLE is refused by a server in recovery (0A000, GetSerializableTransactionSnapshot). */
-  get isSerializable(): boolean {
+  /**
+   * Whether a statement, or the transaction that it `begins`, would be SERIALIZABLE: refused by a
+   * server in recovery (0A000, GetSerializableTransactionSnapshot).
+   */
+  isSerializableWith(begins: TransactionModes | null): boolean {
     const isolation =
-      this.modes.isolation ?? this.settings.get('default_transaction_isolation')?.value;
+      begins?.isolation ??
+      this.modes.isolation ??
+      this.settings.get('default_transaction_isolation')?.value;
     return isolation === 'serializable';
   }
 
