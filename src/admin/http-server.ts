@@ -15,7 +15,6 @@ const headerBytesMax = 8 * 1024;
 const headersMax = 64;
 /** For the whole request to arrive. */
 const requestTimeoutMs = 5_000;
-const keepAliveTimeoutMs = 5_000;
 /** A client that does not take its answer for this long is cut off. */
 const silenceMsMax = 5_000;
 const timeoutCheckIntervalMs = 1_000;
@@ -25,7 +24,7 @@ export interface HttpServer {
   readonly address: Address;
   /** From now on /readyz answers 503, so that load balancers look elsewhere. */
   drain(): void;
-  /** Ends every connection, also those kept alive. Resolves when the port is free again. */
+  /** Ends every connection, whatever it is about. Resolves when the port is free again. */
   close(): Promise<void>;
 }
 
@@ -37,7 +36,10 @@ interface Answer {
 
 type Page = () => Answer | Promise<Answer>;
 
-/** Serves /metrics, /healthz and /readyz. Rejects when the address cannot be listened on. */
+/**
+ * Serves /metrics, /healthz and /readyz, one request per connection: who asks every few seconds
+ * gains nothing from keeping it open. Rejects when the address cannot be listened on.
+ */
 export async function startHttpServer(
   { host, port }: Address,
   sources: AdminSources,
@@ -83,13 +85,14 @@ function createLimitedServer(
       maxHeaderSize: headerBytesMax,
       headersTimeout: requestTimeoutMs,
       requestTimeout: requestTimeoutMs,
-      keepAliveTimeout: keepAliveTimeoutMs,
       connectionsCheckingInterval: timeoutCheckIntervalMs,
     },
     handle,
   );
   server.maxConnections = connectionsMax;
   server.maxHeadersCount = headersMax;
+  // A scrape takes milliseconds of the event loop: nobody gets a thousand for one packet.
+  server.maxRequestsPerSocket = 1;
   server.timeout = silenceMsMax;
   return server;
 }
@@ -106,13 +109,9 @@ async function respond(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  // A body is never read, so the connection cannot be used again behind one.
-  const { 'content-length': length, 'transfer-encoding': encoding } = request.headers;
-  if (encoding !== undefined || (length !== undefined && length !== '0')) {
-    response.setHeader('connection', 'close');
-  }
   const { status, contentType, body } = await answer(pages, request, response);
   response.writeHead(status, {
+    connection: 'close',
     'content-type': contentType,
     'content-length': Buffer.byteLength(body),
     'cache-control': 'no-store',

@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { Agent, get, type IncomingMessage } from 'node:http';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type HttpServer, startHttpServer } from '../../../src/admin/http-server.ts';
@@ -178,6 +177,12 @@ describe('methods and paths', () => {
     expect(await response.text()).toBe('');
   });
 
+  it('every answer ends its connection', async () => {
+    const socket = await rawConnection();
+    socket.write('GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n');
+    expect(await untilClosed(socket)).toMatch(/^HTTP\/1\.1 200 .*connection: close/is);
+  });
+
   it.each(['POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH'])('%s is refused', async (method) => {
     const response = await fetch(`${origin}/metrics`, { method });
     expect(response.status).toBe(405);
@@ -196,7 +201,7 @@ describe('methods and paths', () => {
 });
 
 describe('clients that do harm', () => {
-  it('a body is not waited for and ends the connection', async () => {
+  it('a body is not waited for', async () => {
     const socket = await rawConnection();
     socket.write('GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\nabc');
     expect(await untilClosed(socket)).toMatch(/^HTTP\/1\.1 200 .*connection: close/is);
@@ -212,6 +217,20 @@ describe('clients that do harm', () => {
     const socket = await rawConnection();
     socket.write(Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]));
     expect(await untilClosed(socket)).toMatch(/^HTTP\/1\.1 400 /);
+  });
+
+  it('of many requests on one connection only the first is answered', async () => {
+    await http.close();
+    let scrapes = 0;
+    const sessions = () => {
+      scrapes++;
+      return [];
+    };
+    http = await startHttpServer(anyPort, { ...admin.sources, sessions });
+    const socket = await rawConnection();
+    socket.write('GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(1000));
+    await untilClosed(socket);
+    expect(scrapes).toBe(1);
   });
 
   it('the 65th connection is closed, and its place is free when another one ends', async () => {
@@ -232,29 +251,21 @@ describe('clients that do harm', () => {
     const drip = setInterval(() => slow.write('t'), 500);
     const [fromSilent, fromSlow] = await Promise.all([untilClosed(silent), untilClosed(slow)]);
     clearInterval(drip);
-    expect(fromSilent).toBe('');
-    // The answer may be lost when a drip meets the closed connection.
-    expect(fromSlow).toMatch(/^(HTTP\/1\.1 408 |$)/);
+    // Either clock may be first, and an answer is lost when a drip meets the closed connection.
+    for (const text of [fromSilent, fromSlow]) expect(text).toMatch(/^(HTTP\/1\.1 408 |$)/);
   });
 });
 
 describe('close()', () => {
-  it('ends connections that are kept alive, silent or in the middle of a request', async () => {
-    const agent = new Agent({ keepAlive: true });
-    const request = get(`${origin}/healthz`, { agent });
-    const [response] = (await once(request, 'response')) as [IncomingMessage];
-    const keptAlive = response.socket;
-    response.resume();
-    await once(response, 'end');
+  it('ends connections that are silent or in the middle of a request', async () => {
     const silent = await rawConnection();
     const halfway = await rawConnection();
     halfway.write('GET /healthz HTTP/1.1\r\n');
     // Served behind both, so that they were accepted before.
     await (await fetch(`${origin}/healthz`)).text();
-    const ends = [keptAlive, silent, halfway].map((socket) => untilClosed(socket));
+    const ends = [silent, halfway].map((socket) => untilClosed(socket));
     await http.close();
     await Promise.all(ends);
-    agent.destroy();
   });
 
   it('frees the port, and may be called again', async () => {
