@@ -12,11 +12,12 @@ export function quoteLiteral(text: string): string {
   return text.includes('\\') ? `E${quoted.replaceAll('\\', '\\\\')}` : quoted;
 }
 
-/** Quotes a setting's name, which may have two parts (`tidemark.consistency`). */
+/** Quotes a setting's name, which may have two parts (`tidemark.consistency`) or be a keyword. */
 export function quoteSettingName(name: string): string {
-  const part = (text: string) =>
-    /^[a-z_][a-z0-9_]*$/.test(text) ? text : `"${text.replaceAll('"', '""')}"`;
-  return name.split('.').map(part).join('.');
+  return name
+    .split('.')
+    .map((part) => `"${part.replaceAll('"', '""')}"`)
+    .join('.');
 }
 
 /** From the text of a SET statement: `value` is what may stand behind TO. */

@@ -25,6 +25,8 @@ export class SessionState {
   txStatus: number = TxStatus.Idle;
   /** Of the running transaction. */
   modes: TransactionModes = noModes;
+  /** Reasons that go when the transaction commits: UNLISTEN can be rolled back. */
+  #unpinned: PinReason[] = [];
   #committed: Settings;
   #savepoints: { readonly name: string; readonly settings: Settings }[] = [];
 
@@ -113,7 +115,7 @@ export class SessionState {
         this.pins.add(effect.reason);
         return;
       case 'unpin':
-        this.pins.delete(effect.reason);
+        this.#unpinned.push(effect.reason);
         return;
       case 'deallocate':
       case 'show':
@@ -177,6 +179,7 @@ export class SessionState {
 
   #settle(server: ServerConnection | null): void {
     this.#committed = this.settings;
+    for (const reason of this.#unpinned) this.pins.delete(reason);
     server?.endTransaction(true);
     this.#endTransaction();
   }
@@ -190,6 +193,7 @@ export class SessionState {
   #endTransaction(): void {
     this.modes = noModes;
     if (this.#savepoints.length > 0) this.#savepoints = [];
+    if (this.#unpinned.length > 0) this.#unpinned = [];
   }
 
   #savepointIndex(name: string): number {
