@@ -230,9 +230,9 @@ describe('the freshness clock against a model of a cluster', () => {
         }
         reads += world.reads;
       }),
-      { numRuns: 6000 },
+      { numRuns: 3000 },
     );
     // A clock that allows nothing would pass, too.
-    expect(reads).toBeGreaterThan(10_000);
-  });
+    expect(reads).toBeGreaterThan(5000);
+  }, 60_000);
 });
