@@ -1,23 +1,11 @@
+import { quoteLiteral, quoteSettingName } from '../quote.ts';
+
 /** A session setting: how to make it so, and its value in plain text for the proxy's own use. */
 export interface Setting {
   /** A statement without semicolon that sets it on any server connection. */
   readonly sql: string;
   /** The value as SHOW would say it where that is simple, lower case; else as written. */
   readonly value: string;
-}
-
-/** Quotes a string for SQL, whatever standard_conforming_strings is set to. */
-export function quoteLiteral(text: string): string {
-  const quoted = `'${text.replaceAll("'", "''")}'`;
-  return text.includes('\\') ? `E${quoted.replaceAll('\\', '\\\\')}` : quoted;
-}
-
-/** Quotes a setting's name, which may have two parts (`tidemark.consistency`) or be a keyword. */
-export function quoteSettingName(name: string): string {
-  return name
-    .split('.')
-    .map((part) => `"${part.replaceAll('"', '""')}"`)
-    .join('.');
 }
 
 /** From the text of a SET statement: `value` is what may stand behind TO. */

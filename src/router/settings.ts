@@ -1,8 +1,8 @@
 import type { Node, VariableSetStmt, VariableShowStmt } from 'libpg-query';
-
+import { quoteLiteral } from '../quote.ts';
 import { combined, read, session, write } from './classes.ts';
 import { isPrimaryOnlySetting } from './functions.ts';
-import { quoteLiteral, splitIdentifiers } from './quote.ts';
+import { splitIdentifiers } from './split-identifiers.ts';
 import type { Effect, StatementClass, TransactionModes } from './statement.ts';
 
 const PIN: Effect = { kind: 'pin', reason: 'unknown-set' };

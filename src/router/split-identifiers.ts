@@ -1,9 +1,3 @@
-/** A string literal that means `value` whatever standard_conforming_strings says. */
-export function quoteLiteral(value: string): string {
-  const quoted = value.replaceAll("'", "''");
-  return value.includes('\\') ? `E'${quoted.replaceAll('\\', '\\\\')}'` : `'${quoted}'`;
-}
-
 /**
  * The names in a list setting's own text, as SplitIdentifierString reads it, or null when it is not
  * such a list. Unquoted names fold to lower case.
@@ -18,12 +12,4 @@ export function splitIdentifiers(text: string): readonly string[] | null {
     names.push(match[1]?.replaceAll('""', '"') ?? match[2]!.toLowerCase());
     if (match[3] === '') return names;
   }
-}
-
-/** The name of a setting as SET takes it, also where a part of it is a reserved word. */
-export function quoteSettingName(name: string): string {
-  return name
-    .split('.')
-    .map((part) => `"${part.replaceAll('"', '""')}"`)
-    .join('.');
 }
