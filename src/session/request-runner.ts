@@ -438,12 +438,21 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#state.ready(status, this.#sawError, placed.server);
     this.#learn(request);
     if (request.ddl) this.#context.databases.changed(this.#database);
-    if (!request.sessionOnly) this.#floor.raise(placed.node);
+    this.#raiseFloor(request, placed.node);
     if (status === TxStatus.Idle) {
       this.statements.endTransaction();
       if (this.#state.pins.size === 0) this.#release(placed);
     }
     this.#owner.answered();
+  }
+
+  /**
+   * What any server answers alike has shown nothing. On the primary it may have been a COMMIT, or
+   * the Sync that commits what was executed before it.
+   */
+  #raiseFloor(request: Request, node: number): void {
+    const mayHaveCommitted = this.#context.monitor.nodes[node]?.role !== 'replica';
+    if (mayHaveCommitted || !request.sessionOnly) this.#floor.raise(node);
   }
 
   lost(exchange: Exchange, message: string | null, midFrame: boolean): void {
