@@ -45,6 +45,7 @@ export class Placement {
   readonly #options: PlacementOptions;
   readonly #pools: Pool[] = [];
   #requirement: ReadRequirement = noRequirement;
+  #route: Route['target'] = 'primary';
   #reason: RouteReason = 'read';
   #sinceMs = 0;
   #waitedMs = 0;
@@ -68,6 +69,7 @@ export class Placement {
     this.#waitedMs = 0;
     this.#primaryDeadlineMs = 0;
     this.#requirement = requirement;
+    this.#route = decision.target;
     if (decision.target === 'primary') {
       this.#toPrimary(decision.reason);
       return;
@@ -191,7 +193,7 @@ export class Placement {
     const waiter = pool.acquire(
       (server) => {
         this.#poolWaiter = null;
-        this.#placed(node, pool, server);
+        this.#placedLater(node, pool, server);
       },
       (failure) => {
         this.#poolWaiter = null;
@@ -199,6 +201,21 @@ export class Placement {
       },
     );
     if (!waiter.settled) this.#poolWaiter = waiter;
+  }
+
+  /**
+   * The connection came after a wait, or was opened only now: a replica that has crashed meanwhile
+   * may have come back with less than it had, so what it had proven is looked at again.
+   */
+  #placedLater(node: number, pool: Pool, server: ServerConnection): void {
+    const { monitor } = this.#options;
+    if (node === monitor.primary() || monitor.isEligible(node, this.#requirement)) {
+      this.#placed(node, pool, server);
+      return;
+    }
+    pool.release(server);
+    if (this.#route === 'replica') this.#toReplica(this.#reason);
+    else this.#toPrimary(this.#reason);
   }
 
   #placed(node: number, pool: Pool, server: ServerConnection): void {
