@@ -13,7 +13,7 @@ export type { AdminSources } from './admin-sources.ts';
 const connectionsMax = 64;
 const headerBytesMax = 8 * 1024;
 const headersMax = 64;
-/** For the whole request to arrive. */
+/** For the whole request to arrive, headers (headersTimeout) included. */
 const requestTimeoutMs = 5_000;
 /** A client that does not take its answer for this long is cut off. */
 const silenceMsMax = 5_000;
@@ -83,7 +83,6 @@ function createLimitedServer(
   const server = createServer(
     {
       maxHeaderSize: headerBytesMax,
-      headersTimeout: requestTimeoutMs,
       requestTimeout: requestTimeoutMs,
       connectionsCheckingInterval: timeoutCheckIntervalMs,
     },

@@ -1,6 +1,7 @@
-import { once } from 'node:events';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { EventEmitter, once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type HttpServer, startHttpServer } from '../../../src/admin/http-server.ts';
 import type { PoolConfig } from '../../../src/config.ts';
 import { Gate } from '../../../src/lag/gate.ts';
@@ -19,6 +20,15 @@ let admin: AdminHarness;
 let http: HttpServer;
 let origin: string;
 const sockets: Socket[] = [];
+
+/** Emits what node:http tells of every request that a server begins to serve. */
+const requestStarts = new EventEmitter();
+const startChannel = 'http.server.request.start';
+const tellStart = (message: unknown) => requestStarts.emit('message', message);
+beforeAll(() => subscribe(startChannel, tellStart));
+afterAll(() => {
+  unsubscribe(startChannel, tellStart);
+});
 
 beforeEach(async () => {
   servers = [new ScriptedServer('primary', 1000), new ScriptedServer('replica', 1000)];
@@ -243,16 +253,28 @@ describe('clients that do harm', () => {
     });
   });
 
-  it('who says nothing, or too little, is cut off', { timeout: 60_000 }, async () => {
+  it('who says nothing, says it too slowly or does not listen is cut off', {
+    timeout: 60_000,
+  }, async () => {
+    const stat = { active: 0, idle: 0, connecting: 0, waiting: 0, waitMsMax: 0 };
+    // More than the buffers of both sockets take.
+    const user = 'u'.repeat(10_000_000);
+    admin.pools.push({ node: 0, database: 'app', user, stat });
     const silent = await rawConnection();
     const slow = await rawConnection();
     slow.write('GET /healthz HTTP/1.1\r\nHost');
     // Drips, so that silence is not what ends it.
     const drip = setInterval(() => slow.write('t'), 500);
-    const [fromSilent, fromSlow] = await Promise.all([untilClosed(silent), untilClosed(slow)]);
-    clearInterval(drip);
+    const deaf = await rawConnection();
+    deaf.pause();
+    const served = once(requestStarts, 'message') as Promise<[{ socket: Socket }]>;
+    deaf.write('GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n');
+    const [{ socket: serverSide }] = await served;
+    const texts = [silent, slow].map((socket) => untilClosed(socket));
+    await once(serverSide, 'close');
     // Either clock may be first, and an answer is lost when a drip meets the closed connection.
-    for (const text of [fromSilent, fromSlow]) expect(text).toMatch(/^(HTTP\/1\.1 408 |$)/);
+    for (const text of await Promise.all(texts)) expect(text).toMatch(/^(HTTP\/1\.1 408 |$)/);
+    clearInterval(drip);
   });
 });
 
