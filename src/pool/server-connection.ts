@@ -1,7 +1,8 @@
 import assert from 'node:assert';
 import type { Socket } from 'node:net';
 import { Backend, frameHeaderBytes, TxStatus } from '../protocol/codes.ts';
-import { errorField, parameterStatusFields } from '../protocol/fields.ts';
+import { errorField, parameterStatusFields, readyStatus } from '../protocol/fields.ts';
+import { ProtocolError } from '../protocol/protocol-error.ts';
 import { Exchange, type ReplySink } from './exchange.ts';
 import { PreparedOnServer } from './prepared.ts';
 import { Settings } from './settings.ts';
@@ -47,6 +48,13 @@ for (const type of [
   streamed[type] = 1;
 }
 
+/** The step that a reply completes; other types complete more than one kind, or none. */
+const completedOp = new Uint8Array(256);
+completedOp[Backend.ParseComplete] = Op.Parse;
+completedOp[Backend.BindComplete] = Op.Bind;
+completedOp[Backend.CloseComplete] = Op.Close;
+completedOp[Backend.NoData] = Op.Describe;
+
 /**
  * One logged-in connection to a server, seen as a pipeline:
  *
@@ -84,6 +92,8 @@ export class ServerConnection {
   /** Bytes still to come of a streamed frame, and what happens to them. */
   #remaining = 0;
   #remainingAction = forwardFrame;
+  /** The sink has a frame in part. */
+  #isMidFrame = false;
   /** The proxy's wording of an error, to go out behind the frames before it. */
   #replacement: Buffer | null = null;
   /** What the server said in a FATAL before it went away. */
@@ -128,7 +138,8 @@ export class ServerConnection {
 
   /** Steps were added to `exchange`, which is already in the pipeline. */
   expectMore(exchange: Exchange): void {
-    if (this.#exchanges[0] === exchange) this.#emitFakes(exchange);
+    const isNext = this.#exchanges[0] === exchange && this.#remaining === 0;
+    if (isNext) this.#emitFakes(exchange);
   }
 
   /** False: stop producing until the sink's `drained`. */
@@ -176,7 +187,6 @@ export class ServerConnection {
   close(reason: DisconnectReason, lastWord?: string): void {
     if (this.closedFor !== null) return;
     this.closedFor = reason;
-    const midFrame = this.#remaining > 0 && this.#remainingAction === forwardFrame;
     const message = lastWord ?? this.#lastWord;
     this.socket.destroy();
     const pending = this.#exchanges.splice(0);
@@ -184,13 +194,22 @@ export class ServerConnection {
     this.owner = null;
     this.onClosed?.(this, reason);
     for (const [index, exchange] of pending.entries()) {
-      if (exchange.sink !== null) exchange.sink.lost(exchange, message, index === 0 && midFrame);
+      if (exchange.sink !== null) exchange.sink.lost(exchange, message, index === 0 && this.#isMidFrame);
       else exchange.finished?.(exchange, 0);
     }
     if (pending.length === 0) owner?.gone();
   }
 
   #read(arrived: Buffer): void {
+    try {
+      this.#take(arrived);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.close('protocol-violation');
+    }
+  }
+
+  #take(arrived: Buffer): void {
     let chunk = arrived;
     if (this.#stash !== null) {
       chunk = Buffer.concat([this.#stash, arrived]);
@@ -205,6 +224,7 @@ export class ServerConnection {
         if (this.#remainingAction === forwardFrame && runStart < 0) runStart = at;
         this.#remaining -= taken;
         at += taken;
+        if (this.#remaining === 0) runStart = this.#putFakes(chunk, runStart, at);
         continue;
       }
       if (chunk.length - at < frameHeaderBytes) break;
@@ -219,12 +239,15 @@ export class ServerConnection {
         break;
       }
       const here = Math.min(end, chunk.length);
-      runStart = this.#takeFrame(chunk, type, at, here, runStart);
       this.#remaining = end - here;
+      runStart = this.#takeFrame(chunk, type, at, here, runStart);
       at = here;
     }
     if (this.closedFor !== null) return;
-    if (runStart >= 0) this.#forward(chunk, runStart, at);
+    if (runStart >= 0) {
+      this.#forward(chunk, runStart, at);
+      this.#isMidFrame = this.#remaining > 0 && this.#exchanges[0]?.holding === false;
+    }
     if (at < chunk.length) this.#stash = chunk.subarray(at);
   }
 
@@ -232,9 +255,10 @@ export class ServerConnection {
   #takeFrame(chunk: Buffer, type: number, start: number, end: number, runStart: number): number {
     const exchange = this.#exchanges[0];
     if ((type === Backend.DataRow || type === Backend.CopyData) && exchange !== undefined) {
-      return this.#takeRow(exchange, start, runStart);
+      return this.#takeRow(exchange, chunk, start, runStart);
     }
     const action = this.#inspect(exchange, chunk, type, start, end);
+    if (this.closedFor !== null) return -1;
     this.#remainingAction = action;
     let run = runStart;
     if (action === skipFrame) {
@@ -248,22 +272,26 @@ export class ServerConnection {
       if (run >= 0 && this.owner?.forward(chunk.subarray(run, end)) === false) this.pause();
       return -1;
     }
-    const next = exchange.steps[exchange.head];
     if (type === Backend.ReadyForQuery && exchange.isComplete) {
       if (run >= 0) this.#forward(chunk, run, end);
       this.#finish(exchange, chunk[start + frameHeaderBytes]!);
       return -1;
     }
-    if (next !== undefined && next.op === Op.Fake) {
-      if (run >= 0) this.#forward(chunk, run, end);
-      this.#emitFakes(exchange);
-      return -1;
-    }
-    return run;
+    return this.#remaining > 0 ? run : this.#putFakes(chunk, run, end);
   }
 
-  #takeRow(exchange: Exchange, start: number, runStart: number): number {
-    if (exchange.dropped || exchange.sink === null || exchange.steps[exchange.head]?.skip) {
+  /** Faked replies go between whole frames: here the one that ends at `end` is over. */
+  #putFakes(chunk: Buffer, runStart: number, end: number): number {
+    const exchange = this.#exchanges[0];
+    if (exchange === undefined || exchange.steps[exchange.head]?.op !== Op.Fake) return runStart;
+    if (runStart >= 0) this.#forward(chunk, runStart, end);
+    this.#emitFakes(exchange);
+    return -1;
+  }
+
+  #takeRow(exchange: Exchange, chunk: Buffer, start: number, runStart: number): number {
+    if (!this.#isForwarded(exchange)) {
+      if (runStart >= 0) this.#forward(chunk, runStart, start);
       this.#remainingAction = skipFrame;
       return -1;
     }
@@ -314,6 +342,7 @@ export class ServerConnection {
       case Backend.BindComplete:
       case Backend.CloseComplete:
       case Backend.NoData:
+        if (step.op !== completedOp[type]) throw new ProtocolError(`unexpected reply ${type}`);
         this.#complete(exchange, step, chunk, start, end);
         return;
       case Backend.RowDescription:
@@ -325,8 +354,10 @@ export class ServerConnection {
         if (exchange.holding) this.#release(exchange);
         if (step.op === Op.Execute) this.#complete(exchange, step, chunk, start, end);
         else if (step.op === Op.Query) step.done?.(chunk, start, end);
+        else throw new ProtocolError(`unexpected reply ${type}`);
         return;
       case Backend.ReadyForQuery:
+        readyStatus(chunk, start, end);
         if (exchange.holding) this.#release(exchange);
         this.#advanceToReady(exchange);
         return;
@@ -339,8 +370,11 @@ export class ServerConnection {
       case Backend.FunctionCallResponse:
         if (exchange.holding) this.#release(exchange);
         return;
-      default:
+      case Backend.ParameterDescription:
+      case Backend.CopyDone:
         return;
+      default:
+        throw new ProtocolError(`unexpected message type ${type}`);
     }
   }
 
@@ -354,6 +388,7 @@ export class ServerConnection {
     while (exchange.head < expected.length && expected[exchange.head]!.op < Op.Sync) {
       exchange.head += 1;
     }
+    if (exchange.isComplete) throw new ProtocolError('ReadyForQuery without a Sync');
     exchange.head += 1;
   }
 
@@ -425,6 +460,7 @@ export class ServerConnection {
   }
 
   #forward(chunk: Buffer, start: number, end: number): void {
+    this.#isMidFrame = false;
     const exchange = this.#exchanges[0];
     if (exchange !== undefined && end > start) this.#emit(exchange, chunk.subarray(start, end));
   }

@@ -1,0 +1,143 @@
+import { EventEmitter } from 'node:events';
+import type { Socket } from 'node:net';
+import type { Exchange, ReplySink } from '../../../src/pool/exchange.ts';
+import { ServerConnection } from '../../../src/pool/server-connection.ts';
+import { Backend } from '../../../src/protocol/codes.ts';
+import { anyLengthMax, FrameScanner, Scan } from '../../../src/protocol/frames.ts';
+import { message } from '../../../src/protocol/writer.ts';
+
+/** A socket without a network: what arrives and what is written are in the test's hands. */
+export class FakeSocket extends EventEmitter {
+  readonly written: Buffer[] = [];
+  isPaused = true;
+  destroyed = false;
+  /** What `write` answers. */
+  takesMore = true;
+
+  write(bytes: Buffer): boolean {
+    this.written.push(Buffer.from(bytes));
+    return this.takesMore;
+  }
+
+  /** Bytes arrive, whether or not anybody wants them yet. */
+  deliver(...bytes: Buffer[]): void {
+    this.emit('data', Buffer.concat(bytes));
+  }
+
+  /** Everything written since the last call, as message types. */
+  takeWritten(): string {
+    const bytes = Buffer.concat(this.written.splice(0));
+    return frameTypes(bytes);
+  }
+
+  pause(): void {
+    this.isPaused = true;
+  }
+
+  resume(): void {
+    this.isPaused = false;
+  }
+
+  cork(): void {}
+  uncork(): void {}
+
+  destroy(): void {
+    this.destroyed = true;
+  }
+}
+
+export interface FakeServer {
+  readonly socket: FakeSocket;
+  readonly connection: ServerConnection;
+}
+
+export function fakeServer(nowMs = 0): FakeServer {
+  const socket = new FakeSocket();
+  const connection = new ServerConnection(
+    {
+      socket: socket as unknown as Socket,
+      pid: 1,
+      secret: Buffer.alloc(4),
+      params: new Map(),
+      rest: Buffer.alloc(0),
+    },
+    nowMs,
+  );
+  return { socket, connection };
+}
+
+/** Keeps what a session would have got. */
+export class RecordingSink implements ReplySink {
+  /** In order: what was said, one word each; bytes are kept apart. */
+  readonly events: string[] = [];
+  readonly chunks: Buffer[] = [];
+  takesMore = true;
+  /** What `retries` answers. */
+  runsElsewhere = false;
+
+  get bytes(): Buffer {
+    return Buffer.concat(this.chunks);
+  }
+
+  /** What was forwarded, as a string of message types. */
+  get types(): string {
+    return frameTypes(this.bytes);
+  }
+
+  forward(bytes: Buffer): boolean {
+    this.chunks.push(Buffer.from(bytes));
+    return this.takesMore;
+  }
+
+  retries(): boolean {
+    this.events.push('retries');
+    return this.runsElsewhere;
+  }
+
+  refused(): void {
+    this.events.push('refused');
+  }
+
+  ready(_exchange: Exchange, status: number): void {
+    this.events.push(`ready ${String.fromCharCode(status)}`);
+  }
+
+  copyIn(): void {
+    this.events.push('copyIn');
+  }
+
+  lost(_exchange: Exchange, text: string | null, midFrame: boolean): void {
+    this.events.push(`lost ${text ?? '-'}${midFrame ? ' mid-frame' : ''}`);
+  }
+
+  gone(): void {
+    this.events.push('gone');
+  }
+
+  drained(): void {
+    this.events.push('drained');
+  }
+}
+
+/** Message types of whole frames, `?` where the bytes end within one. */
+export function frameTypes(bytes: Buffer): string {
+  const scanner = new FrameScanner({
+    lengthMax: anyLengthMax,
+    assembledBytesMax: 1 << 28,
+    headBytesMin: 6,
+  });
+  scanner.feed(bytes);
+  let types = '';
+  while (scanner.next() === Scan.Frame) types += String.fromCharCode(scanner.type);
+  return scanner.atBoundary ? types : `${types}?`;
+}
+
+/** Messages of a server that the proxy never writes itself. */
+export const portalSuspended = message(Backend.PortalSuspended, () => {});
+export const copyInResponse = message(Backend.CopyInResponse, (w) => w.byte(0).int16(0));
+export const copyOutResponse = message(Backend.CopyOutResponse, (w) => w.byte(0).int16(0));
+export const parameterDescription = message(Backend.ParameterDescription, (w) => w.uint16(0));
+export const functionCallResponse = message(Backend.FunctionCallResponse, (w) => w.int32(-1));
+export const notification = message(Backend.NotificationResponse, (w) =>
+  w.int32(7).cstring('channel').cstring('payload'),
+);
