@@ -66,6 +66,7 @@ export class Cluster {
     for (const { pool } of this.#pools[node]?.values() ?? []) {
       if (all) pool.destroy(reason);
       else pool.retire(reason);
+      pool.failWaiters(new Error(`${this.nodes[node]!.name} is out of use`));
     }
   }
 

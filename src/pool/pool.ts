@@ -140,6 +140,11 @@ export class Pool {
     for (const connection of [...this.#active]) connection.close(reason);
   }
 
+  /** The server does not answer: who waits for it looks elsewhere, rather than for a time-out. */
+  failWaiters(error: Error): void {
+    this.#failAll({ kind: 'connect', error });
+  }
+
   /** No more connections from here; those in use are closed when they come back. */
   close(): void {
     this.#closed = true;

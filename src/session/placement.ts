@@ -13,6 +13,8 @@ export interface Placed {
   readonly node: number;
   readonly pool: Pool;
   readonly server: ServerConnection;
+  /** It was the primary when the request was placed: what runs there may write. */
+  readonly isPrimary: boolean;
   readonly reason: RouteReason;
   /** How long the request waited for freshness or for a primary. */
   readonly waitedMs: number;
@@ -219,7 +221,9 @@ export class Placement {
   }
 
   #placed(node: number, pool: Pool, server: ServerConnection): void {
-    this.#options.placed({ node, pool, server, reason: this.#reason, waitedMs: this.#waitedMs });
+    const isPrimary = node === this.#options.monitor.primary();
+    const reason = this.#reason;
+    this.#options.placed({ node, pool, server, isPrimary, reason, waitedMs: this.#waitedMs });
   }
 
   #refused(node: number, failure: AcquireFailure): void {

@@ -30,14 +30,15 @@ export class ReadFloor {
 
   /**
    * A request has been answered by this node. On the primary every answer counts, not only that of
-   * a COMMIT: CALL and multi-statement strings commit before they fail.
+   * a COMMIT: CALL and multi-statement strings commit before they fail. `isPrimary`: it was the
+   * primary when the request went there, whatever has become of it.
    */
-  raise(node: number): void {
+  raise(node: number, isPrimary: boolean): void {
     const nowMs = this.#monitor.now();
     this.#previousNode = node;
     this.#previousGeneration = this.#monitor.nodes[node]?.generation ?? -1;
     this.#previousEndMs = nowMs;
-    if (this.#monitor.nodes[node]?.role !== 'replica') this.#primaryEndMs = nowMs;
+    if (isPrimary) this.#primaryEndMs = nowMs;
   }
 
   consistencyOf(settings: Settings): Consistency {

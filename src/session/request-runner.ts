@@ -83,6 +83,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
   #sawError = false;
   /** A part of the open batch has executed something. */
   #hasExecuted = false;
+  /** Nobody would notice if what is under way ran on another server instead. */
+  #canRunAgain = false;
   #borrowed: PreparedText[] = [];
 
   constructor(
@@ -142,11 +144,11 @@ export class RequestRunner implements ReplySink, BuilderSession {
       this.#place(this.#decide(request));
       return;
     }
-    if (this.#wasInTransaction && !request.replicaSafeInTransaction && !this.#isOnPrimary()) {
+    if (this.#wasInTransaction && !request.replicaSafeInTransaction && !this.#placed.isPrimary) {
       this.#refuse(new ProxyError('notOnReplica'), this.#placed);
       return;
     }
-    this.#send({ ...this.#placed, reason: this.#reasonHere(request), waitedMs: 0 });
+    this.#send({ ...this.#placed, reason: this.#reasonHere(request, this.#placed), waitedMs: 0 });
   }
 
   /** More bytes of the request that is being sent, or CopyData. False: wait for `drained`. */
@@ -224,16 +226,12 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#placement.place(decision, requirement);
   }
 
-  #isOnPrimary(): boolean {
-    return this.#placed?.node === this.#context.monitor.primary();
-  }
-
   #mustMove(request: Request, placed: Placed): boolean {
-    return request.access === 'write' && placed.node !== this.#context.monitor.primary();
+    return request.access === 'write' && !placed.isPrimary;
   }
 
-  #reasonHere(request: Request): RouteReason {
-    if (!this.#isOnPrimary()) return this.#wasInTransaction ? 'read-only-transaction' : 'read';
+  #reasonHere(request: Request, placed: Placed): RouteReason {
+    if (!placed.isPrimary) return this.#wasInTransaction ? 'read-only-transaction' : 'read';
     if (request.access === 'write') return request.reason ?? 'write';
     return this.#wasInTransaction ? 'transaction' : 'pinned';
   }
@@ -283,16 +281,19 @@ export class RequestRunner implements ReplySink, BuilderSession {
     });
   }
 
-  #transmit({ server, node }: Placed): void {
+  #transmit(placed: Placed): void {
+    const { server } = placed;
     const request = this.#request;
     assert(request !== null, 'a server connection without a request');
     const exchange = this.#exchange;
-    const mayRetry = this.#mayRetry(request, node);
+    const mayRetry = this.#mayRetry(request, placed);
     server.socket.cork();
     if (this.#isBatchOpen) {
       // The parts before are answered and executed nothing: this one can still run elsewhere.
-      if (exchange.isComplete && !this.#hasExecuted) exchange.restart(mayRetry);
+      this.#canRunAgain = mayRetry && exchange.isComplete && !this.#hasExecuted;
+      if (this.#canRunAgain) exchange.restart(request.isExecuting);
     } else {
+      this.#canRunAgain = mayRetry;
       this.#sawError = false;
       this.#hasExecuted = false;
       this.#bringSettings(server);
@@ -313,9 +314,9 @@ export class RequestRunner implements ReplySink, BuilderSession {
   }
 
   /** Nothing that came before in the transaction or batch ties the request to this server. */
-  #mayRetry(request: Request, node: number): boolean {
+  #mayRetry(request: Request, placed: Placed): boolean {
     return (
-      node !== this.#context.monitor.primary() &&
+      !placed.isPrimary &&
       !this.#wasInTransaction &&
       !request.isStreaming &&
       this.#state.pins.size === 0
@@ -438,7 +439,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#state.ready(status, this.#sawError, placed.server);
     this.#learn(request);
     if (request.ddl) this.#context.databases.changed(this.#database);
-    this.#raiseFloor(request, placed.node);
+    this.#raiseFloor(request, placed);
     if (status === TxStatus.Idle) {
       this.statements.endTransaction();
       if (this.#state.pins.size === 0) this.#release(placed);
@@ -450,9 +451,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
    * What any server answers alike has shown nothing. On the primary it may have been a COMMIT, or
    * the Sync that commits what was executed before it.
    */
-  #raiseFloor(request: Request, node: number): void {
-    const mayHaveCommitted = this.#context.monitor.nodes[node]?.role !== 'replica';
-    if (mayHaveCommitted || !request.sessionOnly) this.#floor.raise(node);
+  #raiseFloor(request: Request, { node, isPrimary }: Placed): void {
+    if (isPrimary || !request.sessionOnly) this.#floor.raise(node, isPrimary);
   }
 
   lost(exchange: Exchange, message: string | null, midFrame: boolean): void {
@@ -466,20 +466,31 @@ export class RequestRunner implements ReplySink, BuilderSession {
       this.#owner.cut();
       return;
     }
-    if (!exchange.emitted && this.#mayRetry(request, placed.node) && this.#attempts < attemptsMax) {
-      this.#isBatchOpen = false;
+    const wasBatchOpen = this.#isBatchOpen;
+    this.#isBatchOpen = false;
+    if (wasBatchOpen && exchange.isComplete && this.#isPreparationOnly(request, placed)) {
+      this.#request = null;
+      return;
+    }
+    if (!exchange.emitted && this.#canRunAgain && this.#attempts < attemptsMax) {
       this.#runAgain(placed.node, request);
       return;
     }
     this.#request = null;
-    this.#isBatchOpen = false;
     this.deferred.length = 0;
-    this.#floor.raise(placed.node);
-    const onPrimary = placed.node === this.#context.monitor.primary();
+    this.#floor.raise(placed.node, placed.isPrimary);
     const error = new ProxyError(
-      request.access === 'read' && !onPrimary ? 'readLost' : 'serverLost',
+      request.access === 'read' && !placed.isPrimary ? 'readLost' : 'serverLost',
     );
     this.#owner.failed(message === null ? error : error.withDetail(`The server said: ${message}`));
+  }
+
+  /**
+   * The parts of the open batch so far were answered, and what they have prepared is prepared again
+   * wherever its next part goes: a driver that describes before it binds.
+   */
+  #isPreparationOnly(request: Request, placed: Placed): boolean {
+    return !this.#hasExecuted && this.#mayRetry(request, placed);
   }
 
   /** The server connection went away between requests, with what the session kept on it. */

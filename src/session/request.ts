@@ -194,8 +194,10 @@ export class Request {
   /** No more messages will join: decides what the batch is as a whole. */
   finish(end: RequestEnd): void {
     this.end = end;
-    if (end === 'unfinished' || (end === 'flush' && this.executes > 0)) {
-      // What is sent before its Sync is known could still go on to write.
+    const isBegun = this.executes > 0 || this.types.includes(Frontend.Bind);
+    if (end === 'unfinished' || (end === 'flush' && isBegun)) {
+      // What is sent before its Sync is known could still go on to write, and where a portal was
+      // made it has to be executed.
       this.#needsPrimary('batch-undecided');
     } else if (end === 'flush') {
       // Nothing is executed yet: what was parsed says where it will be.

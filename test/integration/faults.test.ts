@@ -1,0 +1,379 @@
+import type pg from 'pg';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { startTestCluster, type TestCluster, type TestNode } from '../support/cluster.ts';
+import { connectDriver, type Driver, driverKinds } from '../support/drivers.ts';
+import { eventually, startTestProxy, type TestProxy } from '../support/proxy.ts';
+import { ReadLoad } from '../support/read-load.ts';
+
+const primaryWaitTimeoutMs = 300;
+const maxStalenessMs = 2_000;
+
+const readItem = 'select value, inet_server_port() as port from items where id = $1';
+
+let cluster: TestCluster;
+let proxy: TestProxy;
+let replica1: TestNode;
+let replica2: TestNode;
+
+beforeAll(async () => {
+  cluster = await startTestCluster({ replicas: 2, links: 'relayed' });
+  [replica1, replica2] = cluster.replicas as [TestNode, TestNode];
+  await cluster.primary.query(`
+    create table items (id int primary key, value int not null);
+    insert into items select id, 0 from generate_series(0, 9) id`);
+  await cluster.waitForCatchup();
+  proxy = await startTestProxy(cluster, {
+    freshness: { primaryWaitTimeoutMs, maxStalenessMs },
+    // Nobody may wait for a connection to a server that does not answer.
+    pool: { connectTimeoutMs: 600_000, waitTimeoutMs: 600_000 },
+  });
+});
+
+afterAll(async () => {
+  await proxy?.stop();
+  await cluster?.stop();
+});
+
+async function retries(): Promise<number> {
+  const metrics = await (await fetch(`${proxy.httpUrl}/metrics`)).text();
+  return Number(/^tidemark_retries_total (\d+)/m.exec(metrics)?.[1]);
+}
+
+async function route(client: pg.Client): Promise<{ node: string; reason: string }> {
+  return (await client.query('show tidemark.route')).rows[0];
+}
+
+describe('under read load', () => {
+  let drivers: Driver[] = [];
+  let load: ReadLoad;
+
+  beforeEach(async () => {
+    drivers = [];
+    for (let client = 0; client < 24; client++) {
+      drivers.push(await connectDriver(driverKinds[client % driverKinds.length]!, proxy));
+    }
+    load = new ReadLoad(drivers, readItem);
+    await eventuallyServes(replica1);
+    await eventuallyServes(replica2);
+  });
+
+  afterEach(async () => {
+    await load.stop();
+    await Promise.all(drivers.map((driver) => driver.end()));
+  });
+
+  /** Serves reads from now on. */
+  async function eventuallyServes(node: TestNode): Promise<void> {
+    const before = load.servedBy(node.port);
+    await eventually(() => load.servedBy(node.port) >= before + 20, `${node.name} serves reads`);
+  }
+
+  /** Every client has its read answered and goes on. */
+  async function everybodyGoesOn(): Promise<void> {
+    const before = [...load.done];
+    const all = () => load.done.every((count, client) => count >= before[client]! + 5);
+    await eventually(all, 'every client goes on reading');
+  }
+
+  it('a replica that is killed is not noticed, and serves again when it is back', async () => {
+    for (let round = 0; round < 4; round++) {
+      await replica1.kill9();
+      await everybodyGoesOn();
+      await replica1.start();
+      await eventuallyServes(replica1);
+    }
+    expect(load.errors).toEqual([]);
+  });
+
+  it('a replica that hangs loses its reads to others, and serves again when it goes on', async () => {
+    const before = await retries();
+    await replica1.sigstop();
+    await everybodyGoesOn();
+    expect(await retries()).toBeGreaterThan(before);
+    await replica1.sigcont();
+    await eventuallyServes(replica1);
+    expect(load.errors).toEqual([]);
+    if (process.env.TIDEMARK_TEST_FIGURES) console.log(`longest read ${load.longestMs} ms`);
+  });
+
+  it('connections that are cut one by one are not noticed', async () => {
+    for (const replica of [replica1, replica2, replica1]) {
+      await replica.query(`select pg_terminate_backend(pid) from pg_stat_activity
+        where backend_type = 'client backend' and pid <> pg_backend_pid()
+          and application_name <> 'tidemark monitor'`);
+      await everybodyGoesOn();
+      await eventuallyServes(replica);
+    }
+    expect(load.errors).toEqual([]);
+  });
+
+  it('a replica whose monitoring is cut goes on serving as soon as it is proven fresh', async () => {
+    for (let round = 0; round < 5; round++) {
+      await replica1.query(`select pg_terminate_backend(pid) from pg_stat_activity
+        where application_name = 'tidemark monitor'`);
+      await everybodyGoesOn();
+      await eventuallyServes(replica1);
+    }
+    expect(load.errors).toEqual([]);
+  });
+});
+
+describe('a replica that gets no WAL', () => {
+  it('is left by sessions that have written, and used again when it has caught up', async () => {
+    const client = await proxy.client();
+    replica1.cutLink();
+    for (let value = 1; value <= 100; value++) {
+      await client.query('update items set value = $1 where id = 1', [value]);
+      const [row] = (await client.query(readItem, [1])).rows;
+      expect(row.value).toBe(value);
+      expect(row.port).not.toBe(replica1.port);
+    }
+    const [row] = (await client.query(readItem, [1])).rows;
+    expect(row.value).toBe(100);
+    replica1.restoreLink();
+    await eventually(async () => {
+      await client.query('update items set value = 100 where id = 1');
+      const [row] = (await client.query(readItem, [1])).rows;
+      expect(row.value).toBe(100);
+      return row.port === replica1.port;
+    }, 'replica1 serves again');
+    await client.end();
+  });
+});
+
+describe('what a replica refuses', () => {
+  let client: pg.Client;
+
+  beforeEach(async () => {
+    client = await proxy.client();
+  });
+  afterEach(() => client.end());
+
+  it('a read cancelled by a recovery conflict runs again, unnoticed', async () => {
+    for (const replica of cluster.replicas) {
+      await replica.setting('max_standby_streaming_delay', '0');
+      await replica.setting('hot_standby_feedback', 'off');
+    }
+    await cluster.primary.query(`
+      create table victims (id int);
+      insert into victims select generate_series(1, 1000)`);
+    await cluster.waitForCatchup();
+    const before = await retries();
+    const sql = 'select (select count(*) from victims)::int as count, pg_sleep(1)';
+    const reading = client.query(sql);
+    const isReading = async (replica: TestNode) => {
+      const like = "query like '%victims%' and wait_event = 'PgSleep'";
+      return (await replica.query(`select from pg_stat_activity where ${like}`)).length > 0;
+    };
+    const somewhere = async () => (await isReading(replica1)) || (await isReading(replica2));
+    await eventually(somewhere, 'a replica runs the long read');
+    await cluster.primary.query('delete from victims where id > 10');
+    await cluster.primary.query('vacuum victims');
+    expect((await reading).rows[0].count).toBe(10);
+    expect(await retries()).toBe(before + 1);
+  });
+
+  it('a read that turns out to write runs on the primary, and goes there at once next time', async () => {
+    await client.query(`create function write_it(int) returns int volatile language plpgsql as
+      'begin update items set value = $1 where id = 2; return $1; end'`);
+    await client.query(`create function innocent(int) returns int stable language plpgsql as
+      'begin return write_it($1); end'`);
+    await cluster.waitForCatchup();
+    const before = await retries();
+    await eventually(async () => {
+      await client.query('select innocent(1)');
+      return (await route(client)).reason === 'retry-refused';
+    }, 'the catalog knows the function, and the replica refuses it');
+    expect((await client.query(readItem, [2])).rows[0].value).toBe(1);
+    expect(await retries()).toBe(before + 1);
+    for (const query of ['select innocent(2)', { text: 'select innocent($1)', values: [3] }]) {
+      await client.query(query as pg.QueryConfig);
+    }
+    await client.query('select innocent(4)');
+    expect(await route(client)).toMatchObject({ node: 'primary', reason: 'learned-write' });
+    expect((await client.query(readItem, [2])).rows[0].value).toBe(4);
+  });
+});
+
+describe('a primary whose monitoring is cut', () => {
+  it('goes on with its transactions, and takes writes again when it has answered', async () => {
+    const client = await proxy.client();
+    await client.query('begin');
+    let statements = 0;
+    let isOver = false;
+    const working = (async () => {
+      while (!isOver) {
+        await client.query('update items set value = value + 1 where id = 5');
+        statements += 1;
+      }
+    })();
+    for (let round = 0; round < 10; round++) {
+      const before = statements;
+      const cut = await cluster.primary.query(`select pg_terminate_backend(pid)
+        from pg_stat_activity where application_name = 'tidemark monitor'`);
+      expect(cut.length).toBeLessThanOrEqual(1);
+      const writer = await proxy.client();
+      await writer.query('update items set value = value + 1 where id = 6');
+      await writer.end();
+      await eventually(() => statements > before + 20, 'the transaction goes on');
+    }
+    isOver = true;
+    await working;
+    await client.query('commit');
+    const { rows } = await client.query('select value from items where id in (5, 6) order by id');
+    expect(rows).toEqual([{ value: statements }, { value: 10 }]);
+    await client.end();
+  });
+});
+
+describe.each(['fast', 'immediate'] as const)('the primary stopped (%s)', (mode) => {
+  let reader: pg.Client;
+  let writer: pg.Client;
+  let inTransaction: pg.Client;
+
+  beforeAll(async () => {
+    [reader, writer, inTransaction] = await Promise.all([
+      proxy.client(),
+      proxy.client(),
+      proxy.client(),
+    ]);
+    await writer.query('update items set value = 0 where id = 3');
+    await inTransaction.query('begin');
+    await inTransaction.query('update items set value = value + 1 where id = 3');
+    await reader.query(readItem, [3]);
+    await cluster.primary.stop(mode);
+  });
+
+  afterAll(async () => {
+    if (!cluster.primary.running) await cluster.primary.start();
+    await Promise.all([reader, writer, inTransaction].map((client) => client.end()));
+  });
+
+  it('reads go on while replicas are provably fresh enough, then fail clearly', async () => {
+    const replicaPorts = cluster.replicas.map(({ port }) => port);
+    const lastMs = performance.now();
+    let reads = 0;
+    let failure: unknown = null;
+    await eventually(async () => {
+      try {
+        const { rows } = await reader.query(readItem, [3]);
+        expect(replicaPorts).toContain(rows[0].port);
+        reads += 1;
+      } catch (error) {
+        failure = error;
+      }
+      return failure !== null;
+    }, 'reads fail');
+    expect(reads).toBeGreaterThan(0);
+    expect(performance.now() - lastMs).toBeGreaterThan(maxStalenessMs / 2);
+    expect(failure).toMatchObject({ code: '57P03', hint: expect.stringContaining('retried') });
+  });
+
+  it('an eventual read asks for no proof and is served', async () => {
+    await reader.query("set tidemark.consistency = 'eventual'");
+    expect((await reader.query(readItem, [3])).rows[0].value).toBe(0);
+    await reader.query('reset tidemark.consistency');
+  });
+
+  it('a write fails after a bounded wait, with a hint', async () => {
+    const beganMs = performance.now();
+    const write = writer.query('update items set value = 9 where id = 3');
+    const hint = expect.stringContaining('not sent to any server');
+    await expect(write).rejects.toMatchObject({ code: '57P03', hint });
+    expect(performance.now() - beganMs).toBeGreaterThanOrEqual(primaryWaitTimeoutMs);
+  });
+
+  it('a transaction that was idle hears of it, is a failed one, and can be ended', async () => {
+    const lost = inTransaction.query('update items set value = 1 where id = 3');
+    await expect(lost).rejects.toMatchObject({ code: '08006' });
+    for (let i = 0; i < 2; i++) {
+      await expect(inTransaction.query('select 1')).rejects.toMatchObject({ code: '25P02' });
+    }
+    await expect(inTransaction.query('select $1::int', [1])).rejects.toMatchObject({
+      code: '25P02',
+    });
+    expect((await inTransaction.query('rollback')).command).toBe('ROLLBACK');
+  });
+
+  it('a new client can log in and is told the same', async () => {
+    const client = await proxy.client();
+    const write = client.query('update items set value = 9 where id = 3');
+    await expect(write).rejects.toMatchObject({ code: '57P03' });
+    await client.end();
+  });
+
+  it('a write that waits is done when the primary is back, on the same connections', async () => {
+    await cluster.primary.start();
+    for (const client of [writer, inTransaction]) {
+      await eventually(async () => {
+        try {
+          await client.query('update items set value = value + 1 where id = 3');
+          return true;
+        } catch (error) {
+          expect(error).toMatchObject({ code: '57P03' });
+          return false;
+        }
+      }, 'writes work again');
+    }
+    expect((await inTransaction.query(readItem, [3])).rows[0].value).toBe(2);
+    await eventually(async () => {
+      const { rows } = await reader.query(readItem, [3]).catch(() => ({ rows: [] }));
+      return rows[0]?.value === 2;
+    }, 'reads work again');
+    await eventually(async () => {
+      await writer.query('update items set value = 2 where id = 3');
+      return (await writer.query(readItem, [3])).rows[0].port !== cluster.primary.port;
+    }, 'replicas serve reads of what was just written');
+  });
+});
+
+describe('a write in flight when the primary is killed', () => {
+  it('fails with 08006, and says that its outcome is unknown', async () => {
+    const client = await proxy.client();
+    const write = client.query('update items set value = 7 where id = 4 returning pg_sleep(60)');
+    const failure = write.catch((error: unknown) => error);
+    const running = "select from pg_stat_activity where wait_event = 'PgSleep'";
+    const runs = async () => (await cluster.primary.query(running)).length > 0;
+    await eventually(runs, 'the write runs');
+    await cluster.primary.kill9();
+    expect(await failure).toMatchObject({
+      code: '08006',
+      hint: expect.stringContaining('unknown'),
+    });
+    await cluster.primary.start();
+    await eventually(async () => {
+      const done = await client.query('update items set value = 7 where id = 4').catch(() => null);
+      return done !== null;
+    }, 'writes work again');
+    await client.end();
+  });
+});
+
+describe('a promoted replica', () => {
+  it('takes the writes of the same clients', async () => {
+    const clients = await Promise.all(driverKinds.map((kind) => connectDriver(kind, proxy)));
+    const update = 'update items set value = $1 where id = $2';
+    for (const [id, client] of clients.entries()) await client.query(update, [1, id]);
+    await cluster.waitForCatchup();
+    await cluster.primary.stop('fast');
+    await replica1.promote();
+    await replica2.follow(replica1);
+    for (const [id, client] of clients.entries()) {
+      await eventually(async () => {
+        const done = await client.query(update, [2, id]).catch((error: unknown) => error);
+        if (Array.isArray(done)) return true;
+        expect(done).toMatchObject({ code: expect.stringMatching(/^(57P03|08006)$/) });
+        return false;
+      }, 'writes go to the new primary');
+      expect((await client.query(readItem, [id]))[0]?.value).toBe(2);
+    }
+    const rows = await replica1.query('select value from items where id < 4');
+    expect(rows).toEqual(clients.map(() => ({ value: 2 })));
+    const [first] = clients as [Driver];
+    await eventually(async () => {
+      await first.query(update, [3, 0]);
+      return (await first.query(readItem, [0]))[0]?.port === replica2.port;
+    }, 'the other replica follows and serves reads');
+    await Promise.all(clients.map((client) => client.end()));
+  });
+});
