@@ -49,6 +49,8 @@ export class Pool {
   readonly #active = new Set<ServerConnection>();
   #waiters: Waiter[] = [];
   #connecting = 0;
+  /** Idle connections that are being asked whether they live, each for one waiter. */
+  #checking = 0;
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
   /** Bumped when connections opened before must not be used again. */
@@ -80,8 +82,7 @@ export class Pool {
   /** An idle connection that needs no check, or null: then `acquire`. The hot path. */
   tryAcquire(): ServerConnection | null {
     const connection = this.#idle.at(-1);
-    if (connection === undefined) return null;
-    if (this.#now() - connection.idleSinceMs > this.#config.checkAfterIdleMs) return null;
+    if (connection === undefined || this.#needsCheck(connection)) return null;
     this.#idle.pop();
     this.#active.add(connection);
     return connection;
@@ -116,8 +117,7 @@ export class Pool {
     assert(connection.isReleasable, 'released a connection that is still in use');
     const nowMs = this.#now();
     connection.owner = null;
-    const outlived = nowMs - connection.openedAtMs > this.#config.lifetimeMs;
-    if (this.#closed || outlived || this.#generations.get(connection) !== this.#generation) {
+    if (this.#isOver(connection)) {
       connection.close(this.#closed ? 'shutdown' : 'lifetime');
       return;
     }
@@ -175,17 +175,17 @@ export class Pool {
   /** The one place that hands out connections and opens new ones. */
   #pump(): void {
     while (this.#waiters.length > 0) {
-      const connection = this.#idle.pop();
+      const connection = this.#idle.at(-1);
       if (connection === undefined) break;
+      const needsCheck = this.#needsCheck(connection);
+      if (needsCheck && this.#checking >= this.#waiters.length) break;
+      this.#idle.pop();
       this.#active.add(connection);
-      if (this.#now() - connection.idleSinceMs > this.#config.checkAfterIdleMs) {
-        this.#check(connection);
-      } else {
-        this.#serve(connection);
-      }
+      if (needsCheck) this.#check(connection);
+      else this.#serve(connection);
     }
     while (
-      this.#waiters.length > this.#connecting &&
+      this.#waiters.length > this.#connecting + this.#checking &&
       this.#active.size + this.#idle.length + this.#connecting < this.#config.size
     ) {
       this.#open();
@@ -205,12 +205,32 @@ export class Pool {
     waiter.served(connection);
   }
 
+  #needsCheck(connection: ServerConnection): boolean {
+    return this.#now() - connection.idleSinceMs > this.#config.checkAfterIdleMs;
+  }
+
+  /** It must not be used again. */
+  #isOver(connection: ServerConnection): boolean {
+    const isOld = this.#now() - connection.openedAtMs > this.#config.lifetimeMs;
+    return this.#closed || isOld || this.#generations.get(connection) !== this.#generation;
+  }
+
   /** A connection that idled for long may be dead without a sign: an empty query tells. */
   #check(connection: ServerConnection): void {
-    const timer = setTimeout(() => connection.close('check-failed'), this.#config.connectTimeoutMs);
+    this.#checking += 1;
+    const timer = setTimeout(() => {
+      connection.close('check-failed');
+      // Those that idled even longer are no better: the waiter is not to try them one by one.
+      for (const idle of [...this.#idle]) if (this.#needsCheck(idle)) idle.close('check-failed');
+    }, this.#config.connectTimeoutMs);
     connection.runOwn(query(''), () => {
       clearTimeout(timer);
+      this.#checking -= 1;
       if (connection.closedFor !== null) return;
+      if (!connection.isReleasable || this.#isOver(connection)) {
+        connection.close('check-failed');
+        return;
+      }
       connection.idleSinceMs = this.#now();
       this.#serve(connection);
     });
@@ -258,6 +278,8 @@ export class Pool {
   }
 
   #fail(waiter: Waiter, failure: AcquireFailure): void {
+    // The failure of one may make another's client give up.
+    if (waiter.settled) return;
     waiter.settled = true;
     waiter.failed(failure);
   }
