@@ -1,4 +1,4 @@
-import type { Step } from './step.ts';
+import { Op, type Step } from './step.ts';
 
 /** Where the replies of an exchange go: the client session that asked. */
 export interface ReplySink {
@@ -40,6 +40,9 @@ export class Exchange {
    */
   holding = false;
   held: Buffer[] = [];
+  heldBytes = 0;
+  /** The server refused an extended message: it ignores everything up to Sync. */
+  isSkipping = false;
   /** Everything up to ReadyForQuery is thrown away: the request runs again elsewhere. */
   dropped = false;
   /** Something was forwarded to the sink. */
@@ -61,8 +64,10 @@ export class Exchange {
   reset(holding: boolean): void {
     this.steps.length = 0;
     this.head = 0;
+    this.isSkipping = false;
     this.holding = holding;
     if (this.held.length > 0) this.held = [];
+    this.heldBytes = 0;
     this.dropped = false;
     this.emitted = false;
     this.error = null;
@@ -72,6 +77,27 @@ export class Exchange {
   restart(holding: boolean): void {
     this.holding = holding;
     this.emitted = false;
+  }
+
+  /**
+   * What the server ignores (protocol, "Extended Query") gets no reply: only Sync ends that, not a
+   * Query or FunctionCall. Called at the refusal, and when steps were added since.
+   */
+  skipToSync(): void {
+    this.isSkipping = true;
+    while (this.head < this.steps.length && this.steps[this.head]!.op !== Op.Sync) this.head += 1;
+    this.#forgetDone();
+  }
+
+  /** More steps are about to be added: a batch that goes on for long must not keep the done ones. */
+  makeRoom(): void {
+    this.#forgetDone();
+  }
+
+  #forgetDone(): void {
+    if (!this.isComplete) return;
+    this.steps.length = 0;
+    this.head = 0;
   }
 
   get isComplete(): boolean {

@@ -2,6 +2,7 @@ import { TxStatus } from '../protocol/codes.ts';
 import { copyFail, query, sync } from '../protocol/frontend.ts';
 import { sendCancelRequest } from './cancel-request.ts';
 import type { Exchange } from './exchange.ts';
+import { failingBind } from './failing-bind.ts';
 import type { Pool } from './pool.ts';
 import type { ServerConnection } from './server-connection.ts';
 import { steps } from './step.ts';
@@ -59,7 +60,10 @@ export function leaveToItself(pool: Pool, server: ServerConnection, left: Abando
   server.resume();
   if (left.copyToEnd) server.send(copyFail('the client has gone'));
   if (left.lacksSync) {
-    left.exchange.steps.push(steps.skippedSync);
+    // Sync alone would commit what the client left unfinished.
+    left.exchange.steps.push(steps.skippedBind, steps.skippedSync);
+    server.expectMore(left.exchange);
+    server.send(failingBind);
     server.send(sync);
   }
   if (server.isQuiet) {
@@ -70,7 +74,7 @@ export function leaveToItself(pool: Pool, server: ServerConnection, left: Abando
   server.changeSettings(null);
   server.prepared.unnamed = null;
   server.onQuiet = () => tidyUp(pool, server);
-  if (left.mayCancel && !left.lacksSync) cancelOn(left.address, pool, server);
+  if (left.mayCancel) cancelOn(left.address, pool, server);
 }
 
 function tidyUp(pool: Pool, server: ServerConnection): void {

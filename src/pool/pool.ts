@@ -117,6 +117,8 @@ export class Pool {
     assert(connection.isReleasable, 'released a connection that is still in use');
     const nowMs = this.#now();
     connection.owner = null;
+    // A client that was slow to take the end of a result has stopped it.
+    connection.resume();
     if (this.#isOver(connection)) {
       connection.close(this.#closed ? 'shutdown' : 'lifetime');
       return;

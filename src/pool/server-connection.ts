@@ -33,6 +33,9 @@ export interface LoggedIn {
 /** A frame kept until it is whole may have at most this many bytes; others are streamed. */
 const wholeFrameBytesMax = 16 * 1024 * 1024;
 
+/** Replies without a result (notices, too) that are held back for a request that may run again. */
+const heldBytesMax = 256 * 1024;
+
 const forwardFrame = 0;
 const skipFrame = 1;
 
@@ -138,6 +141,7 @@ export class ServerConnection {
 
   /** Steps were added to `exchange`, which is already in the pipeline. */
   expectMore(exchange: Exchange): void {
+    if (exchange.isSkipping) exchange.skipToSync();
     const isNext = this.#exchanges[0] === exchange && this.#remaining === 0;
     if (isNext) this.#emitFakes(exchange);
   }
@@ -194,7 +198,8 @@ export class ServerConnection {
     this.owner = null;
     this.onClosed?.(this, reason);
     for (const [index, exchange] of pending.entries()) {
-      if (exchange.sink !== null) exchange.sink.lost(exchange, message, index === 0 && this.#isMidFrame);
+      if (exchange.sink !== null)
+        exchange.sink.lost(exchange, message, index === 0 && this.#isMidFrame);
       else exchange.finished?.(exchange, 0);
     }
     if (pending.length === 0) owner?.gone();
@@ -412,19 +417,17 @@ export class ServerConnection {
     }
     if (exchange === undefined) return skipFrame;
     const step = exchange.steps[exchange.head];
-    if (step !== undefined && step.op < Op.Sync) {
-      // The server now ignores everything up to Sync (protocol, "Extended Query").
-      while (exchange.head < exchange.steps.length && exchange.steps[exchange.head]!.op < Op.Sync) {
-        exchange.head += 1;
-      }
-    }
+    // Without a step it was a Flush that was refused.
+    if (step === undefined || step.op < Op.Sync) exchange.skipToSync();
     if (exchange.sink === null) {
       exchange.error ??= Buffer.from(chunk.subarray(start, end));
       return skipFrame;
     }
     if (exchange.dropped) return skipFrame;
     if (exchange.holding) {
-      if (exchange.sink.retries(exchange, chunk, start, end)) {
+      // Only what ends with a ReadyForQuery can be dropped.
+      const endsHere = !exchange.isComplete;
+      if (endsHere && exchange.sink.retries(exchange, chunk, start, end)) {
         exchange.dropped = true;
         exchange.held = [];
         return skipFrame;
@@ -469,6 +472,8 @@ export class ServerConnection {
     if (exchange.dropped || exchange.sink === null) return;
     if (exchange.holding) {
       exchange.held.push(bytes);
+      exchange.heldBytes += bytes.length;
+      if (exchange.heldBytes > heldBytesMax) this.#release(exchange);
       return;
     }
     exchange.emitted = true;
@@ -481,6 +486,7 @@ export class ServerConnection {
     const { held } = exchange;
     if (held.length === 0) return;
     exchange.held = [];
+    exchange.heldBytes = 0;
     for (const bytes of held) this.#emit(exchange, bytes);
   }
 

@@ -1,11 +1,12 @@
 import { ProxyError } from '../errors.ts';
+import { failingBind } from '../pool/failing-bind.ts';
 import type { PreparedText, PreparedTexts } from '../pool/prepared.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
 import { Op, type Step, steps } from '../pool/step.ts';
 import { closeComplete, errorResponse, parseComplete } from '../protocol/backend.ts';
 import { Frontend } from '../protocol/codes.ts';
 import { BindFields, ParseFields, TargetFields } from '../protocol/fields.ts';
-import { bind, close, sync, TargetKind } from '../protocol/frontend.ts';
+import { close, sync, TargetKind } from '../protocol/frontend.ts';
 import { withStatementName } from '../protocol/rename.ts';
 import type { Classified } from '../router/statement.ts';
 import type { Request, RequestEnd } from './request.ts';
@@ -15,8 +16,14 @@ const bindFields = new BindFields();
 const parseFields = new ParseFields();
 const targetFields = new TargetFields();
 
-/** No server connection has a statement of this name: naming it fails on purpose. */
-const missingStatement = 'tidemark_missing';
+/** The reply that a malformed message has in place of an ErrorResponse: none of them ever comes. */
+const brokenSteps: Readonly<Record<number, Step>> = {
+  [Frontend.Parse]: steps.parse,
+  [Frontend.Bind]: steps.bind,
+  [Frontend.Describe]: steps.describe,
+  [Frontend.Execute]: steps.execute,
+  [Frontend.Close]: steps.close,
+};
 
 /** What a builder needs of its session. */
 export interface BuilderSession {
@@ -89,6 +96,12 @@ export class BatchBuilder {
       return;
     }
     if (this.#failed) return;
+    if (request.isBroken[index]) {
+      // The server says what is wrong with it, in its own words.
+      this.#pass(buffer, start, end);
+      this.#steps.push(brokenSteps[type] ?? steps.query);
+      return;
+    }
     switch (type) {
       case Frontend.Query:
         this.#pass(buffer, start, end);
@@ -271,7 +284,7 @@ export class BatchBuilder {
    * and words the error as PostgreSQL would have for the client's own names.
    */
   #fail(error: ProxyError): void {
-    this.#send(bind({ statement: missingStatement }));
+    this.#send(failingBind);
     this.#steps.push({ ...steps.bind, replacement: errorResponse(error) });
     this.#failed = true;
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert';
 import type { Socket } from 'node:net';
 import { ProxyError } from '../errors.ts';
+import { closeSocket } from '../pool/close-socket.ts';
 import { ServerLoginError } from '../pool/server-handshake.ts';
 import { errorResponse, readyForQuery, type TxStatusByte } from '../protocol/backend.ts';
 import { Frontend, TxStatus } from '../protocol/codes.ts';
@@ -24,6 +25,15 @@ import { ClientStatements } from './statements.ts';
  *      +-> idle (answered here, or more of a batch to come)         any -> closed
  */
 type Phase = 'idle' | 'waiting' | 'active' | 'copying' | 'closed';
+
+/** What a client may send while the server waits for CopyData. */
+const copyTypes: ReadonlySet<number> = new Set([
+  Frontend.CopyData,
+  Frontend.CopyDone,
+  Frontend.CopyFail,
+  Frontend.Sync,
+  Frontend.Flush,
+]);
 
 const edges: Record<Phase, readonly Phase[]> = {
   idle: ['waiting', 'closed'],
@@ -84,7 +94,10 @@ export class ClientSession implements InputOwner, RunnerOwner {
     this.#local = new LocalStatements(context, this.#runner, this.#statements);
     this.#input = new ClientInput(socket, this);
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
-    socket.on('drain', () => this.#runner.resumeServer());
+    socket.on('drain', () => {
+      this.#runner.resumeServer();
+      this.#pump();
+    });
     socket.on('error', () => this.#end());
     socket.on('end', () => this.#end());
     socket.on('close', () => this.#end());
@@ -122,14 +135,14 @@ export class ClientSession implements InputOwner, RunnerOwner {
 
   /** Ends now, whatever runs. */
   terminate(error: ProxyError): void {
-    if (this.#phase === 'closed') return;
-    this.#socket.end(errorResponse({ ...error, message: error.message }));
-    this.#end();
+    this.#end(errorResponse({ ...error, message: error.message }));
   }
 
   // --- from the client -------------------------------------------------------------------------
 
   get takesInput(): boolean {
+    // Whoever does not read the answers may not ask for more of them.
+    if (this.#socket.writableNeedDrain) return false;
     return (
       this.#phase === 'idle' ||
       this.#phase === 'copying' ||
@@ -155,6 +168,11 @@ export class ClientSession implements InputOwner, RunnerOwner {
     }
   }
 
+  /** When the frame that is being read from the server has been passed on. */
+  #pumpSoon(): void {
+    queueMicrotask(() => this.#pump());
+  }
+
   #brokeProtocol(error: unknown): void {
     if (!(error instanceof ProtocolError)) throw error;
     this.#context.log.info(
@@ -170,7 +188,6 @@ export class ClientSession implements InputOwner, RunnerOwner {
       this.#copyMessage(type, buffer, start, end);
     } else if (type === Frontend.Terminate) {
       this.#end();
-      this.#socket.end();
     } else if (this.#isSkippingToSync) {
       if (type === Frontend.Sync) this.#endSkipping();
     } else {
@@ -182,8 +199,10 @@ export class ClientSession implements InputOwner, RunnerOwner {
     const target = this.#streaming;
     if (isLast) this.#streaming = null;
     if (target === 'to-server' && !this.#runner.sendMore(bytes)) this.#input.holdBack(true);
+    if (!isLast) return;
     // Extended messages go on behind the long one; a long Query has nothing to follow.
-    if (isLast && this.#phase === 'active' && this.#runner.isBatchOpen) this.#move('idle');
+    if (this.#phase === 'active' && this.#runner.isBatchOpen) this.#move('idle');
+    else if (this.#phase === 'idle' && target === 'to-server') this.#runner.endMore();
   }
 
   #requestMessage(type: number, buffer: Buffer, start: number, end: number, isHead: boolean): void {
@@ -231,12 +250,16 @@ export class ClientSession implements InputOwner, RunnerOwner {
     else if (request.bytes > heldMessageBytesMax) this.#dispatch('unfinished');
   }
 
-  /** CopyData and its end go on as they are; anything else makes the server fail the COPY. */
+  /** What belongs to a COPY goes on as it is; anything else breaks the protocol. */
   #copyMessage(type: number, buffer: Buffer, start: number, end: number): void {
     if (type === Frontend.Terminate) {
       this.#end();
-      this.#socket.end();
       return;
+    }
+    if (!copyTypes.has(type)) {
+      // CopyGetData (copyfromparse.c) loses its place in the stream over this.
+      const name = `0x${type.toString(16).toUpperCase().padStart(2, '0')}`;
+      throw new ProtocolError(`unexpected message type ${name} during COPY from stdin`);
     }
     if (!this.#runner.sendMore(buffer.subarray(start, end))) this.#input.holdBack(true);
     if (type === Frontend.CopyData || type === Frontend.Sync || type === Frontend.Flush) return;
@@ -283,7 +306,12 @@ export class ClientSession implements InputOwner, RunnerOwner {
     return this.#socket.write(bytes);
   }
 
-  sent(): void {
+  get isMidMessage(): boolean {
+    return this.#streaming === 'to-server';
+  }
+
+  sent(flows: boolean): void {
+    this.#input.holdBack(!flows);
     if (this.#phase === 'waiting') this.#move('active');
     if (this.#phase === 'active' && this.#runner.isBatchOpen && this.#streaming === null) {
       this.#move('idle');
@@ -294,6 +322,8 @@ export class ClientSession implements InputOwner, RunnerOwner {
   answered(): void {
     if (this.#phase === 'closed') return;
     if (this.#phase !== 'idle') this.#move('idle');
+    // The server connection may be gone, and with it the news that it takes bytes again.
+    this.#input.holdBack(false);
     this.#endIfDrained();
     this.#pump();
   }
@@ -303,11 +333,14 @@ export class ClientSession implements InputOwner, RunnerOwner {
     if (this.#phase === 'idle') this.#move('waiting');
     if (this.#phase === 'waiting') this.#move('active');
     this.#move('copying');
-    this.#pump();
+    this.#pumpSoon();
   }
 
   refused(): void {
-    if (this.#phase === 'copying' && this.#runner.isBatchOpen) this.#move('idle');
+    if (!this.#runner.isBatchOpen || this.#streaming !== null) return;
+    if (this.#phase !== 'copying' && this.#phase !== 'active') return;
+    this.#move('idle');
+    this.#pumpSoon();
   }
 
   failed(failure: PlacementFailure): void {
@@ -322,6 +355,7 @@ export class ClientSession implements InputOwner, RunnerOwner {
     }
     if (this.#phase !== 'idle') this.#move('idle');
     if (this.#streaming !== null) this.#streaming = 'dropped';
+    this.#input.holdBack(false);
     this.#refuseRequest(failure);
     this.#endIfDrained();
     this.#pump();
@@ -367,13 +401,13 @@ export class ClientSession implements InputOwner, RunnerOwner {
     }
   }
 
-  #end(): void {
+  #end(lastMessage: Buffer | null = null): void {
     if (this.#phase === 'closed') return;
     const inCopy = this.#phase === 'copying';
     const midFrame = this.#streaming === 'to-server' && this.#runner.isAttached;
     this.#move('closed');
     this.#runner.close(midFrame, inCopy);
-    this.#socket.destroySoon();
+    closeSocket(this.#socket, lastMessage);
     this.#closed(this);
   }
 

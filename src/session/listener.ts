@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import type { Address } from '../config.ts';
 import { ProxyError } from '../errors.ts';
+import { closeSocket } from '../pool/close-socket.ts';
 import { ServerLoginError } from '../pool/server-handshake.ts';
 import {
   backendKeyData,
@@ -149,8 +150,6 @@ export class Listener {
       { user: login.user, database: login.database, sqlstate, problem: message },
       'client refused',
     );
-    socket.on('data', () => {});
-    socket.resume();
-    socket.end(errorResponse({ severity: 'FATAL', sqlstate, message, hint }));
+    closeSocket(socket, errorResponse({ severity: 'FATAL', sqlstate, message, hint }));
   }
 }

@@ -24,10 +24,15 @@ import type { ClientStatements } from './statements.ts';
 
 /** What the runner tells its session. */
 export interface RunnerOwner {
+  /** Bytes of a message that has begun to go to the server are still to come. */
+  readonly isMidMessage: boolean;
   /** Bytes for the client; false: stop until `resumeServer`. */
   write(bytes: Buffer): boolean;
-  /** The request is on its way to a server, which takes what follows it (`sendMore`). */
-  sent(): void;
+  /**
+   * The request is on its way to a server, which takes what follows it (`sendMore`); `flows` false:
+   * but not before `drained`.
+   */
+  sent(flows: boolean): void;
   /** ReadyForQuery was written. */
   answered(): void;
   /** The server waits for CopyData. */
@@ -156,6 +161,13 @@ export class RequestRunner implements ReplySink, BuilderSession {
     return this.#placed === null ? true : this.#placed.server.send(bytes);
   }
 
+  /** The long message that outlasted its request has ended. */
+  endMore(): void {
+    const placed = this.#placed;
+    if (placed === null || this.#request !== null || this.#state.pins.size > 0) return;
+    if (placed.server.isReleasable) this.#release(placed);
+  }
+
   /** The client takes bytes again. */
   resumeServer(): void {
     this.#placed?.server.resume();
@@ -167,6 +179,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     if (this.#placed === null) {
       this.#placement.cancel();
       this.#request = null;
+      this.deferred.length = 0;
       return true;
     }
     const { server, node, pool } = this.#placed;
@@ -227,7 +240,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
   }
 
   #mustMove(request: Request, placed: Placed): boolean {
-    return request.access === 'write' && !placed.isPrimary;
+    // What the server ignores is not to be executed elsewhere.
+    return request.access === 'write' && !placed.isPrimary && !this.#exchange.isSkipping;
   }
 
   #reasonHere(request: Request, placed: Placed): RouteReason {
@@ -290,7 +304,9 @@ export class RequestRunner implements ReplySink, BuilderSession {
     server.socket.cork();
     if (this.#isBatchOpen) {
       // The parts before are answered and executed nothing: this one can still run elsewhere.
-      this.#canRunAgain = mayRetry && exchange.isComplete && !this.#hasExecuted;
+      this.#canRunAgain =
+        mayRetry && exchange.isComplete && !exchange.isSkipping && !this.#hasExecuted;
+      exchange.makeRoom();
       if (this.#canRunAgain) exchange.restart(request.isExecuting);
     } else {
       this.#canRunAgain = mayRetry;
@@ -307,10 +323,12 @@ export class RequestRunner implements ReplySink, BuilderSession {
     if (builder.borrowed.length > 0) this.#borrowed.push(...builder.borrowed);
     if (this.#isBatchOpen) server.expectMore(exchange);
     else server.expect(exchange);
-    this.#isBatchOpen = request.end === 'flush' || request.end === 'unfinished';
-    for (const piece of pieces) server.send(piece);
+    const isIgnored = exchange.isSkipping && exchange.isComplete;
+    this.#isBatchOpen = isIgnored || request.end === 'flush' || request.end === 'unfinished';
+    let flows = true;
+    for (const piece of pieces) flows = server.send(piece);
     server.socket.uncork();
-    this.#owner.sent();
+    this.#owner.sent(flows);
   }
 
   /** Nothing that came before in the transaction or batch ties the request to this server. */
@@ -393,6 +411,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
 
   refused(): void {
     this.#sawError = true;
+    // A Query behind a refused extended message is ignored like everything else up to Sync.
+    if (this.#exchange.isSkipping && this.#exchange.isComplete) this.#isBatchOpen = true;
     this.#owner.refused();
   }
 
@@ -442,7 +462,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#raiseFloor(request, placed);
     if (status === TxStatus.Idle) {
       this.statements.endTransaction();
-      if (this.#state.pins.size === 0) this.#release(placed);
+      // A COPY that failed has not ended the message that the client is sending.
+      if (this.#state.pins.size === 0 && !this.#owner.isMidMessage) this.#release(placed);
     }
     this.#owner.answered();
   }

@@ -1,14 +1,11 @@
 import type { ProxyError } from '../errors.ts';
 import { PreparedText } from '../pool/prepared.ts';
-import { Frontend } from '../protocol/codes.ts';
-import {
-  BindFields,
-  ExecuteFields,
-  ParseFields,
-  queryTextEnd,
-  TargetFields,
-} from '../protocol/fields.ts';
+import { Frontend, frameHeaderBytes } from '../protocol/codes.ts';
+import { BindFields, ExecuteFields, ParseFields, TargetFields } from '../protocol/fields.ts';
+import { largeLengthMax } from '../protocol/frames.ts';
 import { TargetKind } from '../protocol/frontend.ts';
+import { ProtocolError } from '../protocol/protocol-error.ts';
+import { isWellFormed, queryEndIfWhole } from '../protocol/well-formed.ts';
 import type { PrimaryReason } from '../router/route.ts';
 import type { Classified, Hint, TransactionModes } from '../router/statement.ts';
 import type { ClientStatement, ClientStatements } from './statements.ts';
@@ -23,6 +20,9 @@ const parseFields = new ParseFields();
 const bindFields = new BindFields();
 const targetFields = new TargetFields();
 const executeFields = new ExecuteFields();
+
+/** A statement's name on a server connection is at most this much longer than the client's. */
+const renamedBytesMax = 64;
 
 const noClassifier: Classify = () => {
   throw new TypeError('only a Parse has text to classify');
@@ -42,6 +42,8 @@ export class Request {
   readonly parsed: (ClientStatement | null)[] = [];
   /** For each Execute the statement that its portal runs, else null. */
   readonly executed: (ClientStatement | null)[] = [];
+  /** For each message: it is malformed, so that any server refuses it before it does anything. */
+  readonly isBroken: boolean[] = [];
   bytes = 0;
   access: 'read' | 'write' = 'read';
   reason: PrimaryReason | null = null;
@@ -74,6 +76,7 @@ export class Request {
     this.ends.length = 0;
     this.parsed.length = 0;
     this.executed.length = 0;
+    this.isBroken.length = 0;
     this.bytes = 0;
     this.access = 'read';
     this.reason = null;
@@ -104,8 +107,9 @@ export class Request {
   takeQuery(buffer: Buffer, start: number, end: number, classify: Classify): void {
     this.#push(Frontend.Query, buffer, start, end);
     this.end = 'query';
-    const classified = classify(buffer, start + 5, queryTextEnd(buffer, start, end));
-    this.#judge(classified);
+    const textEnd = queryEndIfWhole(buffer, start, end);
+    if (textEnd === -1) this.isBroken[this.count - 1] = true;
+    else this.#judge(classify(buffer, start + frameHeaderBytes, textEnd));
   }
 
   takeCall(buffer: Buffer, start: number, end: number, isHead: boolean): void {
@@ -135,6 +139,10 @@ export class Request {
     end: number,
     statements: ClientStatements,
   ): void {
+    // A longer statement name than the client's must fit in.
+    const lengthMax = largeLengthMax - renamedBytesMax;
+    if (buffer.readInt32BE(start + 1) > lengthMax)
+      throw new ProtocolError('invalid message length');
     this.isStreaming = true;
     if (type === Frontend.Bind) {
       this.takeExtended(type, buffer, start, end, statements, noClassifier);
@@ -145,7 +153,7 @@ export class Request {
     this.pinsUnparsed = true;
   }
 
-  /** An extended message. Raises ProtocolError when it is malformed. */
+  /** An extended message. */
   takeExtended(
     type: number,
     buffer: Buffer,
@@ -155,6 +163,10 @@ export class Request {
     classify: Classify,
   ): void {
     this.#push(type, buffer, start, end);
+    if (!this.isStreaming && !isWellFormed(type, buffer, start, end)) {
+      this.isBroken[this.count - 1] = true;
+      return;
+    }
     switch (type) {
       case Frontend.Parse: {
         const { queryStart, queryEnd, statement } = parseFields.read(buffer, start, end);
@@ -225,6 +237,7 @@ export class Request {
     this.ends.push(end);
     this.parsed.push(null);
     this.executed.push(null);
+    this.isBroken.push(false);
     this.bytes += end - start;
   }
 
