@@ -15,6 +15,8 @@ export interface Placed {
   readonly server: ServerConnection;
   /** It was the primary when the request was placed: what runs there may write. */
   readonly isPrimary: boolean;
+  /** The node's generation (NodeState) when the request was placed. */
+  readonly generation: number;
   readonly reason: RouteReason;
   /** How long the request waited for freshness or for a primary. */
   readonly waitedMs: number;
@@ -58,8 +60,6 @@ export class Placement {
   #poolWaiter: PoolWaiter | null = null;
   #poolOfWaiter: Pool | null = null;
   #retryTimer: NodeJS.Timeout | null = null;
-  /** Where the search for the least busy replica starts: moves on, so that ties are shared. */
-  #turn = Math.floor(Math.random() * 1024);
 
   constructor(options: PlacementOptions) {
     this.#options = options;
@@ -153,17 +153,17 @@ export class Placement {
   /** The least busy replica that meets the requirement, or -1. */
   #pick(): number {
     const { monitor } = this.#options;
-    const { nodes } = monitor;
-    this.#turn += 1;
     let best = -1;
     let bestInUse = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < nodes.length; i++) {
-      const node = (i + this.#turn) % nodes.length;
+    let ties = 0;
+    for (let node = 0; node < monitor.nodes.length; node++) {
       if (!monitor.isEligible(node, this.#requirement) || this.#failedNodes.has(node)) continue;
       const { inUse } = this.#pool(node);
-      if (inUse >= bestInUse) continue;
-      best = node;
+      if (inUse > bestInUse) continue;
+      ties = inUse === bestInUse ? ties + 1 : 1;
       bestInUse = inUse;
+      // Each of the equally busy ones is taken with the same chance.
+      if (Math.random() * ties < 1) best = node;
     }
     return best;
   }
@@ -221,9 +221,12 @@ export class Placement {
   }
 
   #placed(node: number, pool: Pool, server: ServerConnection): void {
-    const isPrimary = node === this.#options.monitor.primary();
+    const { monitor } = this.#options;
+    const isPrimary = node === monitor.primary();
+    const generation = monitor.nodes[node]?.generation ?? -1;
     const reason = this.#reason;
-    this.#options.placed({ node, pool, server, isPrimary, reason, waitedMs: this.#waitedMs });
+    const waitedMs = this.#waitedMs;
+    this.#options.placed({ node, pool, server, isPrimary, generation, reason, waitedMs });
   }
 
   #refused(node: number, failure: AcquireFailure): void {
@@ -245,7 +248,7 @@ export class Placement {
     if (node !== monitor.primary()) {
       this.#failedNodes.add(node);
       if (monitor.nodes[node]?.role === 'replica') this.#toReplica('retry');
-      else this.#toPrimary(this.#reason);
+      else this.#toPrimary('retry-lost');
       return;
     }
     this.#retryPrimary(error);

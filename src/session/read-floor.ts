@@ -8,6 +8,15 @@ const never = Number.NEGATIVE_INFINITY;
 /** The setting with which a session chooses its level. */
 export const consistencySetting = 'tidemark.consistency';
 
+/** Who answered a request. */
+export interface Answered {
+  readonly node: number;
+  /** As it was when the request was sent: the answer may be older than a restart of the node. */
+  readonly generation: number;
+  /** The node was the primary when the request was sent. */
+  readonly isPrimary: boolean;
+}
+
 /**
  * What a session has written and seen, as moments on the monitor's clock, and what follows from it
  * for its next read.
@@ -33,10 +42,10 @@ export class ReadFloor {
    * a COMMIT: CALL and multi-statement strings commit before they fail. `isPrimary`: it was the
    * primary when the request went there, whatever has become of it.
    */
-  raise(node: number, isPrimary: boolean): void {
+  raise({ node, generation, isPrimary }: Answered): void {
     const nowMs = this.#monitor.now();
     this.#previousNode = node;
-    this.#previousGeneration = this.#monitor.nodes[node]?.generation ?? -1;
+    this.#previousGeneration = generation;
     this.#previousEndMs = nowMs;
     if (isPrimary) this.#primaryEndMs = nowMs;
   }

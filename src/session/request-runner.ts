@@ -472,8 +472,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
    * What any server answers alike has shown nothing. On the primary it may have been a COMMIT, or
    * the Sync that commits what was executed before it.
    */
-  #raiseFloor(request: Request, { node, isPrimary }: Placed): void {
-    if (isPrimary || !request.sessionOnly) this.#floor.raise(node, isPrimary);
+  #raiseFloor(request: Request, placed: Placed): void {
+    if (placed.isPrimary || !request.sessionOnly) this.#floor.raise(placed);
   }
 
   lost(exchange: Exchange, message: string | null, midFrame: boolean): void {
@@ -499,7 +499,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     }
     this.#request = null;
     this.deferred.length = 0;
-    this.#floor.raise(placed.node, placed.isPrimary);
+    this.#floor.raise(placed);
     const error = new ProxyError(
       request.access === 'read' && !placed.isPrimary ? 'readLost' : 'serverLost',
     );
