@@ -284,6 +284,11 @@ export class ClientSession implements InputOwner, RunnerOwner {
     const found = this.#local.answer(request, this.state);
     if (found === null) return false;
     if (found instanceof ProxyError) {
+      if (this.#runner.isAttached) {
+        // The server has to fail as well: it may hold a transaction.
+        request.failure = found;
+        return false;
+      }
       this.#refuseRequest(found);
       return true;
     }
@@ -386,6 +391,7 @@ export class ClientSession implements InputOwner, RunnerOwner {
     this.#context.routes.failed(failure.sqlstate);
     // A transaction in which something failed is a failed one, wherever it failed.
     if (this.state.inTransaction) this.state.txStatus = TxStatus.Failed;
+    this.#runner.deferred.length = 0;
     const { sqlstate, message } = failure;
     const more =
       failure instanceof ServerLoginError ? {} : { hint: failure.hint, detail: failure.detail };

@@ -1,4 +1,6 @@
+import { consistencyLevels } from '../config.ts';
 import { ProxyError } from '../errors.ts';
+import { settingFromSet } from '../pool/settings.ts';
 import { TxStatus } from '../protocol/codes.ts';
 import type { Effect } from '../router/statement.ts';
 import { commandAnswer, type LocalAnswer, textOid } from './local-answer.ts';
@@ -35,6 +37,9 @@ export class LocalStatements {
     const known = this.#withoutServer(effect, state);
     if (known !== null) return known;
     if (effect === null || this.#runner.isBatchOpen) return null;
+    if (effect.kind === 'set' && effect.name === consistencySetting) {
+      return refuseUnknownLevel(settingFromSet(effect.name, effect.value).value);
+    }
     if (effect.kind === 'show' && state.txStatus !== TxStatus.Failed) {
       return this.#show(effect.name, request, state);
     }
@@ -127,6 +132,18 @@ export class LocalStatements {
     ];
     return { tag: 'SHOW', columns, rows: [row] };
   }
+}
+
+/** PostgreSQL takes any value for a name of two parts; a level that nobody knows helps nobody. */
+export function refuseUnknownLevel(value: string): ProxyError | null {
+  if (consistencyLevels.some((level) => level === value)) return null;
+  const levels = consistencyLevels.join(', ');
+  return new ProxyError(
+    'invalidSetting',
+    consistencySetting,
+    value,
+    `Available values: ${levels}.`,
+  );
 }
 
 /** The effect of a request that is nothing but one statement with an effect. */

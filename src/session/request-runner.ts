@@ -342,10 +342,17 @@ export class RequestRunner implements ReplySink, BuilderSession {
   }
 
   #note({ node, reason, waitedMs }: Placed): void {
-    const { routes, monitor } = this.#context;
+    const { routes, monitor, config, cluster, log } = this.#context;
     routes.count(node, reason);
     if (waitedMs > 0) routes.waited(waitedMs);
-    this.lastRoute = { node, reason, waitedMs, stalenessMs: monitor.stalenessMs(node) };
+    const stalenessMs = monitor.stalenessMs(node);
+    this.lastRoute = { node, reason, waitedMs, stalenessMs };
+    if (config.log.statements) {
+      // The tag only: the text may hold secrets.
+      const statement = this.#request?.classified?.statements[0]?.tag ?? null;
+      const name = cluster.nodes[node]?.name;
+      log.info({ statement, node: name, reason, waitedMs, stalenessMs }, 'statement');
+    }
   }
 
   #bringSettings(server: ServerConnection): void {
