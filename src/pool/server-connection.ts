@@ -174,11 +174,6 @@ export class ServerConnection {
     this.#settingsChangedInTransaction = false;
   }
 
-  /** Rolled back to a savepoint. */
-  forgetSettings(): void {
-    if (this.#settingsChangedInTransaction) this.settings = null;
-  }
-
   pause(): void {
     this.socket.pause();
   }

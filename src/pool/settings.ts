@@ -65,8 +65,7 @@ export class Settings {
 
   /** True for `on` in any spelling that PostgreSQL takes (parse_bool). */
   isOn(name: string): boolean {
-    const value = this.get(name)?.value;
-    return value === 'on' || value === 'true' || value === 'yes' || value === '1' || value === 't';
+    return /^(?:on|1|t(?:r|ru|rue)?|y(?:e|es)?)$/.test(this.get(name)?.value ?? '');
   }
 
   equals(other: Settings | null): boolean {
@@ -94,8 +93,7 @@ export class Settings {
     for (const [name, { sql }] of this.#entries) {
       if (name !== roleName && had?.get(name)?.sql !== sql) statements.push(sql);
     }
-    if (role !== undefined && statements.length > 0) statements.push(role.sql);
-    else if (role !== undefined && roleChanges) statements.push(role.sql);
+    if (role !== undefined && (roleChanges || statements.length > 0)) statements.push(role.sql);
     return statements.join('; ');
   }
 }

@@ -9,6 +9,15 @@ const noModes: TransactionModes = { readOnly: null, isolation: null, deferrable:
 /** Set with SET, but they belong to the transaction: the server forgets them by itself. */
 const isTransactionSetting = (name: string) => name.startsWith('transaction_');
 
+/** What ROLLBACK TO goes back to. */
+interface Savepoint {
+  readonly name: string;
+  readonly settings: Settings;
+  /** Those of the server connection: SET LOCAL must outlive what a rollback undoes of them. */
+  readonly serverSettings: Settings | null;
+  readonly unpinned: readonly PinReason[];
+}
+
 /**
  * What a session has made of itself: its settings, its transaction, and the reasons to keep its
  * server connection. Settings are transactional as PostgreSQL's are: a rolled-back SET is undone,
@@ -26,9 +35,9 @@ export class SessionState {
   /** Of the running transaction. */
   modes: TransactionModes = noModes;
   /** Reasons that go when the transaction commits: UNLISTEN can be rolled back. */
-  #unpinned: PinReason[] = [];
+  #unpinned: readonly PinReason[] = [];
   #committed: Settings;
-  #savepoints: { readonly name: string; readonly settings: Settings }[] = [];
+  #savepoints: Savepoint[] = [];
 
   constructor(base: Settings) {
     this.base = base;
@@ -99,23 +108,29 @@ export class SessionState {
         this.#end(server, false, effect.chain);
         return;
       case 'savepoint':
-        this.#savepoints.push({ name: effect.name, settings: this.settings });
+        this.#savepoints.push({
+          name: effect.name,
+          settings: this.settings,
+          serverSettings: server.settings,
+          unpinned: this.#unpinned,
+        });
         return;
       case 'release':
-        this.#savepoints.length = Math.max(0, this.#savepointIndex(effect.name));
+        this.#release(effect.name);
         return;
       case 'rollback-to':
         this.#rolledBackTo(effect.name, server);
         return;
       case 'discard':
         if (effect.what === 'all') this.#discardAll(server);
-        else if (effect.what === 'temp') this.pins.delete('temp-table');
+        else if (effect.what === 'temp') this.#unpin('temp-table');
         return;
       case 'pin':
         this.pins.add(effect.reason);
+        this.#unpinned = this.#unpinned.filter((reason) => reason !== effect.reason);
         return;
       case 'unpin':
-        this.#unpinned.push(effect.reason);
+        this.#unpin(effect.reason);
         return;
       case 'deallocate':
       case 'show':
@@ -196,6 +211,15 @@ export class SessionState {
     if (this.#unpinned.length > 0) this.#unpinned = [];
   }
 
+  #unpin(reason: PinReason): void {
+    this.#unpinned = [...this.#unpinned, reason];
+  }
+
+  #release(name: string): void {
+    const index = this.#savepointIndex(name);
+    if (index >= 0) this.#savepoints.length = index;
+  }
+
   #savepointIndex(name: string): number {
     return this.#savepoints.findLastIndex((savepoint) => savepoint.name === name);
   }
@@ -206,6 +230,9 @@ export class SessionState {
     if (savepoint === undefined) return;
     this.#savepoints.length = index + 1;
     this.settings = savepoint.settings;
-    server.forgetSettings();
+    this.#unpinned = savepoint.unpinned;
+    if (server.settings !== savepoint.serverSettings) {
+      server.changeSettings(savepoint.serverSettings);
+    }
   }
 }

@@ -8,16 +8,16 @@ function splitOptions(options: string): string[] {
   let inWord = false;
   for (let index = 0; index < options.length; index++) {
     const char = options[index]!;
-    if (/\s/.test(char)) {
+    if (/[ \t\n\v\f\r]/.test(char)) {
       if (inWord) words.push(word);
       word = '';
       inWord = false;
       continue;
     }
     inWord = true;
-    if (char === '\\' && index + 1 < options.length) {
+    if (char === '\\') {
       index += 1;
-      word += options[index];
+      word += options[index] ?? '';
     } else {
       word += char;
     }

@@ -1,0 +1,60 @@
+import { describe, expect, it } from 'vitest';
+import { PreparedOnServer, PreparedTexts } from '../../../src/pool/prepared.ts';
+
+const body = (text: string) => Buffer.from(`${text}\0\0\0`);
+
+describe('prepared texts', () => {
+  it('are shared by their bytes, whatever bytes they are', () => {
+    const texts = new PreparedTexts();
+    const one = texts.use(body('select 1'));
+    expect(texts.use(body('select 1'))).toBe(one);
+    expect(texts.use(body('select 2'))).not.toBe(one);
+    const odd = texts.use(Buffer.of(0x80, 0xff, 0, 0, 0));
+    expect(texts.use(Buffer.of(0x81, 0xff, 0, 0, 0))).not.toBe(odd);
+    expect(new Set([one.name, odd.name]).size).toBe(2);
+  });
+
+  it('go with their last user, and are never mistaken for a later one', () => {
+    const texts = new PreparedTexts();
+    const one = texts.use(body('select 1'));
+    texts.use(body('select 1'));
+    texts.drop(one);
+    expect(texts.size).toBe(1);
+    texts.drop(one);
+    expect(texts.size).toBe(0);
+    const other = texts.use(body('select 1'));
+    expect(other.name).not.toBe(one.name);
+    texts.drop(one);
+    expect(texts.size).toBe(1);
+    texts.drop(other);
+    texts.drop(other);
+    expect(texts.size).toBe(0);
+  });
+
+  it('do not keep the chunk that they came in', () => {
+    const chunk = Buffer.alloc(1024 * 1024, 0x20);
+    const text = new PreparedTexts().use(chunk.subarray(10, 20));
+    expect(text.body.buffer).not.toBe(chunk.buffer);
+    expect(text.body).toEqual(chunk.subarray(10, 20));
+  });
+});
+
+describe('what is prepared on a server', () => {
+  it('is given up in order of last use', () => {
+    const texts = new PreparedTexts();
+    const [a, b, c] = ['a', 'b', 'c'].map((text) => texts.use(body(text)));
+    const server = new PreparedOnServer();
+    for (const text of [a!, b!, c!]) server.add(text);
+    expect(server.has(a!)).toBe(true);
+    expect(server.oldestBeyond(3)).toEqual([]);
+    expect(server.oldestBeyond(1)).toEqual([b, c]);
+    expect(server.oldestBeyond(-5)).toEqual([b, c, a]);
+    server.remove(b!);
+    expect(server.has(b!)).toBe(false);
+    expect(server.oldestBeyond(1)).toEqual([c]);
+    server.unnamed = a!;
+    server.clear();
+    expect(server.unnamed).toBeNull();
+    expect(server.has(a!)).toBe(false);
+  });
+});

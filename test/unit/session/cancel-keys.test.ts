@@ -1,0 +1,29 @@
+import { expect, it } from 'vitest';
+import { CancelKeys } from '../../../src/session/cancel-keys.ts';
+
+it('finds the holder by the whole key, and only by that', () => {
+  const keys = new CancelKeys<string>();
+  const short = keys.issue('short', 0);
+  const long = keys.issue('long', 2);
+  expect(short.secret).toHaveLength(4);
+  expect(keys.issue('older', 1).secret).toHaveLength(4);
+  expect(long.secret).toHaveLength(32);
+  expect(keys.find(short.pid, short.secret)).toBe('short');
+  expect(keys.find(long.pid, Buffer.from(long.secret))).toBe('long');
+  expect(keys.find(short.pid, long.secret)).toBeNull();
+  expect(keys.find(long.pid, short.secret)).toBeNull();
+  expect(keys.find(long.pid, long.secret.subarray(0, 4))).toBeNull();
+  expect(keys.find(long.pid, Buffer.alloc(0))).toBeNull();
+  const wrong = Buffer.from(short.secret);
+  wrong[3]! ^= 1;
+  expect(keys.find(short.pid, wrong)).toBeNull();
+  keys.revoke(short.pid);
+  expect(keys.find(short.pid, short.secret)).toBeNull();
+});
+
+it('gives out distinct positive 31-bit process ids', () => {
+  const keys = new CancelKeys<number>();
+  const pids = Array.from({ length: 2000 }, (_, i) => keys.issue(i, 0).pid);
+  expect(new Set(pids).size).toBe(pids.length);
+  for (const pid of pids) expect(pid > 0 && pid <= 0x7fff_ffff).toBe(true);
+});

@@ -1,0 +1,37 @@
+import { expect, it } from 'vitest';
+import { Backend } from '../../../src/protocol/codes.ts';
+import { message } from '../../../src/protocol/writer.ts';
+import { retryFor } from '../../../src/session/retry-policy.ts';
+
+function refusal(sqlstate: string, routine = 'someRoutine'): Buffer {
+  return message(Backend.ErrorResponse, (writer) => {
+    for (const field of ['SFEHLER', 'VERROR', `C${sqlstate}`, 'Mnein', `R${routine}`]) {
+      writer.cstring(field);
+    }
+    writer.byte(0);
+  });
+}
+
+it.each([
+  ['25006', 'retry-refused'],
+  ['0A000', 'retry-refused'],
+  ['55000', 'retry-refused'],
+  ['40001', 'retry-conflict'],
+  ['40P01', 'retry-conflict'],
+  ['XX000', null],
+  ['42P01', null],
+  ['57014', null],
+  ['22012', null],
+] as const)('%s: %s', (sqlstate, retry) => {
+  const frame = refusal(sqlstate);
+  expect(retryFor(frame, 0, frame.length)).toBe(retry);
+});
+
+it.each(['GetNewTransactionId', 'AssignTransactionId', 'GetNewObjectId'])(
+  'an internal error of %s',
+  (routine) => {
+    const frame = refusal('XX000', routine);
+    const padded = Buffer.concat([Buffer.from('before'), frame, Buffer.from('behind')]);
+    expect(retryFor(padded, 6, 6 + frame.length)).toBe('retry-refused');
+  },
+);
