@@ -12,7 +12,7 @@ interface ErrorTemplate {
  * Every error that the proxy itself raises. `%s` takes the arguments in order.
  * SQLSTATEs are those that PostgreSQL uses for the same trouble (appendix A of its manual).
  */
-const templates = {
+export const errorTemplates = {
   protocolViolation: {
     sqlstate: '08P01',
     severity: 'FATAL',
@@ -22,11 +22,6 @@ const templates = {
     sqlstate: '0A000',
     severity: 'FATAL',
     message: 'unsupported frontend protocol %s: server supports 3.0 to 3.2',
-  },
-  startupPacketInvalid: {
-    sqlstate: '08P01',
-    severity: 'FATAL',
-    message: 'invalid startup packet: %s',
   },
   noUserName: {
     sqlstate: '28000',
@@ -71,12 +66,6 @@ const templates = {
     severity: 'ERROR',
     message: 'no primary is available (waited %s ms)',
     hint: 'The statement was not sent to any server and can be retried. Tidemark uses the primary again as soon as it answers.',
-  },
-  noServer: {
-    sqlstate: '57P03',
-    severity: 'ERROR',
-    message: 'no server is available for this read: %s',
-    hint: 'The statement was not executed and can be retried.',
   },
   poolTimeout: {
     sqlstate: '53300',
@@ -158,7 +147,7 @@ const templates = {
   },
 } as const satisfies Record<string, ErrorTemplate>;
 
-export type ErrorName = keyof typeof templates;
+export type ErrorName = keyof typeof errorTemplates;
 
 /** An error for the client, with a true SQLSTATE and where possible a hint on what to do. */
 export class ProxyError extends Error {
@@ -169,7 +158,7 @@ export class ProxyError extends Error {
   readonly detail: string | undefined;
 
   constructor(code: ErrorName, ...values: readonly (string | number)[]) {
-    const template: ErrorTemplate = templates[code];
+    const template: ErrorTemplate = errorTemplates[code];
     let next = 0;
     const fill = (text: string) => text.replace(/%s/g, () => String(values[next++] ?? ''));
     super(fill(template.message));
