@@ -147,6 +147,7 @@ class RunningProxy {
 
   async #stop(): Promise<void> {
     const listener = this.#listener;
+    this.#http?.drain();
     listener?.drain();
     while (listener !== null && listener.sessions.size > 0) await sleep(drainPollMs);
     this.#gate.close();

@@ -6,6 +6,9 @@ import type { DisconnectReason, ServerConnection } from './server-connection.ts'
 /** Opens and logs in one server connection; rejects with an Error fit for a client. */
 export type Connect = () => Promise<ServerConnection>;
 
+/** After a failed connect, while other connections are open. */
+const reconnectPauseMs = 200;
+
 /** Why nobody could be served: the connection failed, or the wait took too long. */
 export type AcquireFailure =
   | { readonly kind: 'connect'; readonly error: Error }
@@ -176,6 +179,7 @@ export class Pool {
 
   /** The one place that hands out connections and opens new ones. */
   #pump(): void {
+    if (this.#closed) return;
     while (this.#waiters.length > 0) {
       const connection = this.#idle.at(-1);
       if (connection === undefined) break;
@@ -245,7 +249,7 @@ export class Pool {
       (connection) => {
         this.#connecting -= 1;
         if (this.#closed || generation !== this.#generation || connection.closedFor !== null) {
-          connection.close('shutdown');
+          connection.close(this.#closed ? 'shutdown' : 'node-down');
           this.#pump();
           return;
         }
@@ -260,6 +264,7 @@ export class Pool {
         this.#unusedSinceMs = this.#now();
         // With others open the waiters can still be served; without, nobody will.
         if (this.#active.size + this.#connecting === 0) this.#failAll({ kind: 'connect', error });
+        else setTimeout(() => this.#pump(), reconnectPauseMs).unref();
       },
     );
   }

@@ -53,6 +53,8 @@ export class Listener {
   async listen({ host, port }: Address): Promise<Address> {
     this.#server.listen({ host, port });
     await once(this.#server, 'listening');
+    // Such as too many open files: this client is lost, the others are not.
+    this.#server.on('error', (error) => this.#context.log.error({ err: error }, 'accept failed'));
     const bound = this.#server.address() as AddressInfo;
     return { host, port: bound.port };
   }
