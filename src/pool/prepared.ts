@@ -53,16 +53,33 @@ export class PreparedOnServer {
   unnamed: PreparedText | null = null;
   /** In order of last use, oldest first. */
   readonly #named = new Map<string, PreparedText>();
+  /** Those of them whose Parse has not been answered. */
+  readonly #announced = new Set<PreparedText>();
 
-  /** Whether it is there; counts as a use. */
+  /** Whether it is there for the messages that are sent now; counts as a use. */
   has(text: PreparedText): boolean {
     if (!this.#named.delete(text.name)) return false;
     this.#named.set(text.name, text);
     return true;
   }
 
-  add(text: PreparedText): void {
+  /** Its Parse goes out now, so that what follows can name it. */
+  announce(text: PreparedText): void {
     this.#named.set(text.name, text);
+    this.#announced.add(text);
+  }
+
+  /** Its Parse was answered. */
+  confirm(text: PreparedText): void {
+    this.#named.set(text.name, text);
+    this.#announced.delete(text);
+  }
+
+  /** No reply is expected any more: a Parse without an answer has failed, or was ignored. */
+  settle(): void {
+    if (this.#announced.size === 0) return;
+    for (const text of this.#announced) this.#named.delete(text.name);
+    this.#announced.clear();
   }
 
   /** The least recently used ones beyond the newest `keep`. They stay until `remove`. */
@@ -80,5 +97,6 @@ export class PreparedOnServer {
   clear(): void {
     this.unnamed = null;
     this.#named.clear();
+    this.#announced.clear();
   }
 }

@@ -364,7 +364,9 @@ export class ServerConnection {
       case Backend.CopyInResponse:
       case Backend.CopyBothResponse:
         if (exchange.holding) this.#release(exchange);
-        exchange.sink?.copyIn(exchange);
+        // Nobody is left who could say what, or whether the Sync behind it will be ignored.
+        if (exchange.sink === null) this.close('client-left');
+        else exchange.sink.copyIn(exchange);
         return;
       case Backend.CopyOutResponse:
       case Backend.FunctionCallResponse:
@@ -489,7 +491,8 @@ export class ServerConnection {
     this.#exchanges.shift();
     this.txStatus = status;
     const next = this.#exchanges[0];
-    if (next !== undefined) this.#emitFakes(next);
+    if (next === undefined) this.prepared.settle();
+    else this.#emitFakes(next);
     if (exchange.sink !== null) exchange.sink.ready(exchange, status);
     else exchange.finished?.(exchange, status);
     if (this.#exchanges.length === 0 && this.onQuiet !== null) {

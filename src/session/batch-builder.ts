@@ -59,10 +59,6 @@ export class BatchBuilder {
   #run: Buffer | null = null;
   #runStart = 0;
   #runEnd = 0;
-  /** Prepared by this batch, so on the server when the messages behind are read. */
-  readonly #preparedHere = new Map<string, PreparedText>();
-  /** Names this batch makes or closes, as they will be: null is closed. */
-  readonly #namesHere = new Map<string, ClientStatement | null>();
   /** An error was put in: the server skips to Sync, and so do we. */
   #failed = false;
 
@@ -103,6 +99,11 @@ export class BatchBuilder {
       return;
     }
     switch (type) {
+      case Frontend.CopyData:
+      case Frontend.CopyDone:
+      case Frontend.CopyFail:
+        this.#pass(buffer, start, end);
+        return;
       case Frontend.Query:
         this.#pass(buffer, start, end);
         this.#steps.push(this.#queryStep(request));
@@ -171,26 +172,27 @@ export class BatchBuilder {
       this.#steps.push(steps.parse);
       return;
     }
-    if (this.#find(name) !== undefined) {
+    if (this.#session.statements.get(name) !== undefined) {
       this.#fail(new ProxyError('duplicateStatement', name));
       return;
     }
     const text = this.#session.texts.use(buffer.subarray(queryStart, end));
     const statement: ClientStatement = { text, classified: parsed.classified };
-    this.#namesHere.set(name, statement);
+    this.#session.statements.announce(name, statement);
     this.borrowed.push(text);
     const confirm = () => this.#session.statements.add(name, statement);
-    if (this.#isPrepared(text)) {
+    const { prepared } = this.#server;
+    if (prepared.has(text)) {
       this.#fake(parseComplete, confirm);
       return;
     }
     this.#send(parseHead(text));
     this.#send(text.body);
-    this.#preparedHere.set(text.name, text);
+    prepared.announce(text);
     this.#steps.push({
       ...steps.parse,
       done: () => {
-        this.#server.prepared.add(text);
+        prepared.confirm(text);
         confirm();
       },
     });
@@ -211,23 +213,22 @@ export class BatchBuilder {
 
   #close(buffer: Buffer, start: number, end: number): void {
     const { kind, name } = targetFields.read(buffer, start, end);
-    const isForServer = this.#session.knowsServerNames && this.#find(name) === undefined;
+    const { statements, knowsServerNames } = this.#session;
+    const isForServer = knowsServerNames && statements.get(name) === undefined;
     if (kind !== TargetKind.Statement || (isForServer && name !== '')) {
       this.#pass(buffer, start, end);
       this.#steps.push(steps.close);
       return;
     }
     // The statement stays on the server connection, for the next session that prepares it.
-    if (name !== '') this.#namesHere.set(name, null);
-    this.#fake(closeComplete, () => {
-      if (name === '') this.#session.statements.unnamed = null;
-      else this.#session.statements.remove(name);
-    });
+    if (name === '') statements.unnamed = null;
+    else statements.announce(name, null);
+    this.#fake(closeComplete, name === '' ? null : () => statements.remove(name));
   }
 
   /** Sends a Bind or Describe under the name that the statement has there; false: it has none. */
   #nameStatement(name: string, buffer: Buffer, start: number, end: number): boolean {
-    const statement = this.#find(name);
+    const statement = this.#session.statements.get(name);
     if (statement === undefined) {
       if (this.#session.knowsServerNames) {
         this.#pass(buffer, start, end);
@@ -247,24 +248,14 @@ export class BatchBuilder {
       return true;
     }
     const { text } = statement;
-    if (!this.#isPrepared(text)) {
+    if (!this.#server.prepared.has(text)) {
       this.#prepare(text.name, text);
-      this.#preparedHere.set(text.name, text);
+      this.#server.prepared.announce(text);
     }
     const { head, restOffset } = withStatementName(buffer, start, end, text.name);
     this.#send(head);
     this.#pass(buffer, restOffset, end);
     return true;
-  }
-
-  /** The statement of that name when the server reads the next message. */
-  #find(name: string): ClientStatement | undefined {
-    if (name !== '' && this.#namesHere.has(name)) return this.#namesHere.get(name) ?? undefined;
-    return this.#session.statements.get(name);
-  }
-
-  #isPrepared(text: PreparedText): boolean {
-    return this.#preparedHere.has(text.name) || this.#server.prepared.has(text);
   }
 
   /** Puts in a Parse of the proxy's own; when it fails, its error is the client's. */
@@ -275,7 +266,7 @@ export class BatchBuilder {
       op: Op.Parse,
       skip: true,
       replacement: null,
-      done: name === '' ? null : () => this.#server.prepared.add(text),
+      done: name === '' ? null : () => this.#server.prepared.confirm(text),
     });
   }
 
@@ -297,16 +288,15 @@ export class BatchBuilder {
     this.#steps.push(steps.sync);
   }
 
-  #fake(reply: Buffer, done: () => void): void {
+  #fake(reply: Buffer, done: Step['done']): void {
     this.#steps.push({ op: Op.Fake, skip: false, replacement: reply, done });
   }
 
   /** Makes room on the server connection, behind everything that could name the one to go. */
   #evict(): void {
     const { prepared } = this.#server;
-    if (this.#failed || this.#preparedHere.size === 0) return;
-    const oldest = prepared.oldestBeyond(this.#session.statementsMax - this.#preparedHere.size);
-    for (const text of oldest) {
+    if (this.#failed) return;
+    for (const text of prepared.oldestBeyond(this.#session.statementsMax)) {
       this.#send(close(TargetKind.Statement, text.name));
       this.#steps.push({ ...steps.skippedClose, done: () => prepared.remove(text) });
     }

@@ -8,7 +8,7 @@ import type { PreparedText } from '../pool/prepared.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
 import { roleName } from '../pool/settings.ts';
 import { steps } from '../pool/step.ts';
-import { TxStatus } from '../protocol/codes.ts';
+import { Frontend, TxStatus } from '../protocol/codes.ts';
 import { commandTag, errorField } from '../protocol/fields.ts';
 import { query } from '../protocol/frontend.ts';
 import { type Route, type RouteReason, route } from '../router/route.ts';
@@ -88,6 +88,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
   #sawError = false;
   /** A part of the open batch has executed something. */
   #hasExecuted = false;
+  /** CopyDone and CopyFail messages of the batch that went out before the server asked for data. */
+  #copyEndsAhead = 0;
   /** Nobody would notice if what is under way ran on another server instead. */
   #canRunAgain = false;
   #borrowed: PreparedText[] = [];
@@ -159,6 +161,12 @@ export class RequestRunner implements ReplySink, BuilderSession {
   /** More bytes of the request that is being sent, or CopyData. False: wait for `drained`. */
   sendMore(bytes: Buffer): boolean {
     return this.#placed === null ? true : this.#placed.server.send(bytes);
+  }
+
+  /** CopyData or its end for a COPY of the open batch that the server has not begun yet. */
+  copyAhead(type: number, bytes: Buffer): boolean {
+    if (type !== Frontend.CopyData) this.#copyEndsAhead += 1;
+    return this.sendMore(bytes);
   }
 
   /** The long message that outlasted its request has ended. */
@@ -310,13 +318,16 @@ export class RequestRunner implements ReplySink, BuilderSession {
       if (this.#canRunAgain) exchange.restart(request.isExecuting);
     } else {
       this.#canRunAgain = mayRetry;
+      this.statements.settle();
       this.#sawError = false;
       this.#hasExecuted = false;
+      this.#copyEndsAhead = 0;
       this.#bringSettings(server);
       if (this.deferred.length > 0) server.runOwn(query(this.deferred.join('; ')), () => {});
       exchange.reset(mayRetry && request.isExecuting);
     }
     this.#hasExecuted ||= request.isExecuting;
+    this.#copyEndsAhead += request.copyEnds;
     if (request.pinsUnparsed) this.#state.pins.add('unparsed');
     const builder = new BatchBuilder(this, server, exchange.steps);
     const pieces = builder.build(request);
@@ -407,6 +418,10 @@ export class RequestRunner implements ReplySink, BuilderSession {
   }
 
   copyIn(exchange: Exchange): void {
+    if (this.#copyEndsAhead > 0) {
+      this.#copyEndsAhead -= 1;
+      return;
+    }
     // The server ignores a Sync that it reads while it copies (CopyGetData, copyfromparse.c), so
     // the one that has gone out with the batch gets no answer: the client sends another.
     if (exchange.steps.at(-1) === steps.sync) {
@@ -454,6 +469,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     const placed = this.#placed!;
     const request = this.#request!;
     this.#endBorrowing();
+    this.statements.settle();
     if (this.#sawError || exchange.dropped) placed.server.prepared.unnamed = null;
     if (exchange.dropped) {
       this.#leave(placed, false);

@@ -12,6 +12,8 @@ export class ClientStatements {
   unnamed: ClientStatement | null = null;
   readonly #texts: PreparedTexts;
   readonly #named = new Map<string, ClientStatement>();
+  /** Names as the messages on their way to a server will leave them: null is closed. */
+  readonly #announced = new Map<string, ClientStatement | null>();
   /** What each open portal executes. Portals end with their transaction. */
   readonly #portals = new Map<string, ClientStatement>();
   #unnamedPortal: ClientStatement | null = null;
@@ -25,8 +27,21 @@ export class ClientStatements {
     return this.#named.size;
   }
 
+  /** The statement of that name when the server reads what is sent next. */
   get(name: string): ClientStatement | undefined {
-    return name === '' ? (this.unnamed ?? undefined) : this.#named.get(name);
+    if (name === '') return this.unnamed ?? undefined;
+    const announced = this.#announced.get(name);
+    return announced === undefined ? this.#named.get(name) : (announced ?? undefined);
+  }
+
+  /** A Parse (or, null, a Close) of this name goes out; its answer brings `add` or `remove`. */
+  announce(name: string, statement: ClientStatement | null): void {
+    this.#announced.set(name, statement);
+  }
+
+  /** A batch begins: what was announced before and not answered has failed. */
+  settle(): void {
+    if (this.#announced.size > 0) this.#announced.clear();
   }
 
   /** The server confirmed a named statement. */

@@ -44,7 +44,7 @@ describe('what is prepared on a server', () => {
     const texts = new PreparedTexts();
     const [a, b, c] = ['a', 'b', 'c'].map((text) => texts.use(body(text)));
     const server = new PreparedOnServer();
-    for (const text of [a!, b!, c!]) server.add(text);
+    for (const text of [a!, b!, c!]) server.announce(text);
     expect(server.has(a!)).toBe(true);
     expect(server.oldestBeyond(3)).toEqual([]);
     expect(server.oldestBeyond(1)).toEqual([b, c]);
