@@ -1,4 +1,5 @@
 import assert from 'node:assert';
+import { FlushProgress } from './flush-progress.ts';
 import type { Lsn } from './lsn.ts';
 import { PrimarySamples } from './primary-samples.ts';
 import type { ReadRequirement } from './read-requirement.ts';
@@ -16,6 +17,9 @@ const LAG_HALF_LIFE_MS = 500;
  */
 export class FreshnessClock {
   readonly #primary = new PrimarySamples();
+  /** The same for the log on disk, which is all that replicas can have: only for measuring lag. */
+  readonly #primaryFlushed = new PrimarySamples();
+  readonly #flush = new FlushProgress();
   readonly #freshAsOfMs: Float64Array;
   readonly #generation: Int32Array;
   readonly #replicaSentAtMs: Float64Array;
@@ -39,14 +43,18 @@ export class FreshnessClock {
 
   /**
    * The primary answered a query sent at `sentAtMs` with this insert position, already normalised
-   * (normalizeInsertLsn). A sample that is older than the newest one proves nothing new and is
+   * (normalizeInsertLsn), and with this position up to which the log is on disk. A sample that is older than the newest one proves nothing new and is
    * ignored. A position that went back shows that history was lost: it begins a new epoch.
    */
-  primarySample(sentAtMs: number, insertLsn: Lsn): void {
+  primarySample(sentAtMs: number, insertLsn: Lsn, flushLsn: Lsn = insertLsn): void {
     if (sentAtMs <= this.#primary.newestSentAtMs) return;
     const newestLsn = this.#primary.newestLsn;
     if (newestLsn !== null && insertLsn < newestLsn) this.newEpoch();
     this.#primary.add(sentAtMs, insertLsn);
+    this.#flush.add(sentAtMs, insertLsn, flushLsn);
+    if (flushLsn >= (this.#primaryFlushed.newestLsn ?? 0n)) {
+      this.#primaryFlushed.add(sentAtMs, flushLsn);
+    }
     for (let node = 0; node < this.#generation.length; node++) {
       if (this.#generation[node] !== UNKNOWN && this.#replayLsn[node]! >= insertLsn) {
         this.#freshAsOfMs[node] = sentAtMs;
@@ -78,7 +86,7 @@ export class FreshnessClock {
       this.#freshAsOfMs[node]!,
       this.#primary.freshAsOfMs(replayLsn),
     );
-    const behindMs = Math.max(0, receivedAtMs - this.#primary.firstBeyondMs(replayLsn));
+    const behindMs = Math.max(0, receivedAtMs - this.#primaryFlushed.firstBeyondMs(replayLsn));
     this.#lagMs[node] = Math.max(behindMs, this.expectedLagMs(node, receivedAtMs));
     this.#lagSeenAtMs[node] = receivedAtMs;
   }
@@ -99,12 +107,27 @@ export class FreshnessClock {
   }
 
   /**
-   * How long this replica has lately taken to replay, in ms: a guess for choosing between waiting
-   * and the primary, never part of a proof.
+   * How long this replica has lately taken to replay what it could have, in ms: a guess for choosing
+   * between waiting and the primary, never part of a proof.
    */
   expectedLagMs(node: number, nowMs: number): number {
     const lagMs = this.#lagMs[node]!;
     return lagMs === 0 ? 0 : lagMs * 0.5 ** ((nowMs - this.#lagSeenAtMs[node]!) / LAG_HALF_LIFE_MS);
+  }
+
+  /**
+   * When replicas can be sent the log that a read as of `momentMs` needs; -Infinity if they can, or
+   * if no sample tells yet how far that goes. A guess like `expectedLagMs`.
+   */
+  expectedFlushMs(momentMs: number, nowMs: number): number {
+    const lsn = this.#primary.lsnCovering(momentMs);
+    return lsn === null ? NEVER : this.#flush.expectedMs(lsn, nowMs);
+  }
+
+  /** False while it is known that the primary has not got on disk what such a read needs. */
+  isFlushed(momentMs: number): boolean {
+    const lsn = this.#primary.lsnCovering(momentMs);
+    return lsn === null || this.#flush.isFlushed(lsn);
   }
 
   /** Forgets a node's position: it restarted, was cut off, changed its role, or is in doubt. */
@@ -118,6 +141,8 @@ export class FreshnessClock {
   /** Another primary, or the same one restarted: positions from before cannot be compared. */
   newEpoch(): void {
     this.#primary.clear();
+    this.#primaryFlushed.clear();
+    this.#flush.clear();
     for (let node = 0; node < this.#generation.length; node++) this.dropNode(node);
   }
 

@@ -8,7 +8,7 @@ const TIMER_MAX_MS = 2 ** 31 - 1;
 
 /**
  * Called once, with a node that will do (others may, too: Monitor.isEligible), or with -1 if none
- * made it before the deadline.
+ * made it before the deadline, or none is expected to any more.
  */
 export type Arrived = (node: number) => void;
 
@@ -76,9 +76,10 @@ export class Gate implements SampleDemand {
     const mustAskPrimary = momentMs > clock.newestPrimarySampleMs;
     if (mustAskPrimary && this.#monitor.primary() === -1) return true;
     const nowMs = this.#monitor.now();
+    const sentMs = Math.max(momentMs, clock.expectedFlushMs(requirement.freshAsOfMs, nowMs));
     for (const state of nodes) {
       if (state.role !== 'replica' || !clock.isKnown(state.node)) continue;
-      const expectedMs = Math.max(nowMs, momentMs + clock.expectedLagMs(state.node, nowMs));
+      const expectedMs = Math.max(nowMs, sentMs + clock.expectedLagMs(state.node, nowMs));
       if (expectedMs <= deadlineMs) return false;
     }
     return true;
@@ -94,7 +95,8 @@ export class Gate implements SampleDemand {
     const { clock } = this.#monitor;
     if (this.#latestSinceMs === NEVER) return false;
     if (node === this.#monitor.primary()) {
-      return this.#latestMomentMs > clock.newestPrimarySampleMs;
+      const isKnown = this.#latestMomentMs <= clock.newestPrimarySampleMs;
+      return !isKnown || !clock.isFlushed(this.#latestMomentMs);
     }
     if (!clock.isKnown(node)) return false;
     // Either the primary's sample to reach is known, or the replica was not asked since.
@@ -147,7 +149,14 @@ export class Gate implements SampleDemand {
     return -1;
   }
 
-  /** Answers everybody for whom there is an answer; everybody overdue gets -1. */
+  /** It is overdue, or replicas will not be sent in time what it waits for. */
+  #isInVain({ requirement, deadlineMs }: Waiting, nowMs: number): boolean {
+    if (deadlineMs <= nowMs) return true;
+    if (requirement === null) return false;
+    return this.#monitor.clock.expectedFlushMs(requirement.freshAsOfMs, nowMs) > deadlineMs;
+  }
+
+  /** Answers everybody for whom there is an answer; everybody in vain gets -1. */
   #settle(): void {
     const nowMs = this.#monitor.now();
     const answered: Waiting[] = [];
@@ -158,7 +167,7 @@ export class Gate implements SampleDemand {
     this.#latestSinceMs = NEVER;
     for (const waiting of this.#waiting) {
       const node = this.#closed ? -1 : this.#serverFor(waiting);
-      if (node !== -1 || waiting.deadlineMs <= nowMs || this.#closed) {
+      if (node !== -1 || this.#closed || this.#isInVain(waiting, nowMs)) {
         answered.push(waiting);
         answers.push(node);
       } else {

@@ -302,7 +302,8 @@ export class Monitor {
   #takeIn({ state, last, trustFromMs }: Watched): void {
     if (last === null) return;
     if (state.role === 'primary' && state.insertLsn !== null) {
-      this.clock.primarySample(last.sentAtMs, state.insertLsn);
+      const flushLsn = state.flushLsn ?? state.insertLsn;
+      this.clock.primarySample(last.sentAtMs, state.insertLsn, flushLsn);
     } else if (state.role === 'replica') {
       if (state.replayLsn === null || !this.#sharesHistory(state)) {
         this.clock.dropNode(state.node);

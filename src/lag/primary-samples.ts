@@ -71,6 +71,18 @@ export class PrimarySamples {
     return above === 0 ? Number.NEGATIVE_INFINITY : this.#lastSentAtMs[above - 1]!;
   }
 
+  /** The lowest known position that covers every commit acknowledged before `momentMs`, or null. */
+  lsnCovering(momentMs: number): Lsn | null {
+    let low = 0;
+    let high = this.#lsns.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#lastSentAtMs[middle]! < momentMs) low = middle + 1;
+      else high = middle;
+    }
+    return this.#lsns[low] ?? null;
+  }
+
   /** When a position beyond `replayLsn` was first seen; Infinity if none was. */
   firstBeyondMs(replayLsn: Lsn): number {
     return this.#firstSentAtMs[this.#firstAbove(replayLsn)] ?? Number.POSITIVE_INFINITY;

@@ -123,7 +123,8 @@ export class Placement {
       this.#gateWaiter = null;
       this.#waitedMs = monitor.now() - this.#sinceMs;
       const chosen = arrived === -1 ? -1 : this.#pick();
-      if (chosen === -1) this.#toPrimary('wait-timeout');
+      const isOverdue = monitor.now() >= deadlineMs;
+      if (chosen === -1) this.#toPrimary(isOverdue ? 'wait-timeout' : 'no-fresh-replica');
       else this.#acquire(chosen, reason === 'read' ? 'read-waited' : reason);
     });
   }

@@ -283,6 +283,27 @@ describe('16 sessions that write and read', () => {
     }
   });
 
+  it('are not kept from replicas by what a rollback has left unflushed', async () => {
+    const client = await proxy.client();
+    const sql = 'update counters set value = value + 1 where id = $1';
+    let onReplicas = 0;
+    for (let turn = 0; turn < 50; turn++) {
+      if (turn % 10 === 0) {
+        await client.query('begin');
+        await client.query(sql, [1]);
+        await client.query('rollback');
+        await client.query(readCounter, [1]);
+        // The WAL writer takes it to disk within wal_writer_delay, 200 ms.
+        await sleep(300);
+      }
+      await client.query(sql, [0]);
+      const { port } = (await client.query(readCounter, [0])).rows[0];
+      if (port !== cluster.primary.port) onReplicas += 1;
+    }
+    await client.end();
+    expect(onReplicas).toBeGreaterThan(25);
+  });
+
   describe('with replicas that apply 200 ms late', () => {
     let patient: TestProxy;
 

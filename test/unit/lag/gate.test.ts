@@ -226,6 +226,48 @@ describe('Gate', () => {
     expect(found).toBe(1);
   });
 
+  it('gives up before the deadline on what nobody brings to disk', async () => {
+    harness = await startCluster(1);
+    const primary = harness.servers[0]!;
+    await pass(30);
+    const at = commit();
+    primary.unflushedBytes = 100;
+    const startMs = performance.now();
+    const read = waiting(at, 40);
+    await pass(15);
+    expect(read.node).toBeNull();
+    await pass(10);
+    expect(read.node).toBe(-1);
+    // Now that it is known, the next one does not wait at all.
+    expect(harness.gate.hopeless(asOf(at), performance.now() + 20)).toBe(true);
+    await pass(2 * SAMPLE_INTERVAL_MS);
+    primary.unflushedBytes = 0;
+    harness.servers[1]!.position += 100;
+    await pass(2 * SAMPLE_INTERVAL_MS);
+    // And the next of its kind only until it is seen to be of its kind.
+    const again = commit();
+    primary.unflushedBytes = 100;
+    const second = waiting(again, 40);
+    await pass(2 * LATENCY_MS);
+    expect(second.node).toBe(-1);
+    expect(performance.now() - startMs).toBeLessThan(1000);
+  });
+
+  it('waits for a commit that is on its way to disk', async () => {
+    harness = await startCluster(1);
+    const [primary, replica] = harness.servers;
+    await pass(30);
+    const read = waiting(commit(), 40);
+    primary!.unflushedBytes = 100;
+    await pass(10);
+    primary!.unflushedBytes = 0;
+    await pass(20);
+    expect(read.node).toBeNull();
+    replica!.position += 100;
+    await pass(5);
+    expect(read.node).toBe(1);
+  });
+
   it('answers everybody when it is closed', async () => {
     harness = await startCluster(1);
     const read = waiting(commit(), 1000);
@@ -263,6 +305,18 @@ describe('Gate.hopeless', () => {
     harness.servers[1]!.position += 100;
     await pass(3000);
     expect(hopeless(30)).toBe(false);
+  });
+
+  it('does not blame a replica for what it could not have', async () => {
+    harness = await startCluster(1);
+    const [primary, replica] = harness.servers;
+    commit();
+    primary!.unflushedBytes = 100;
+    await pass(5 * SAMPLE_INTERVAL_MS);
+    primary!.unflushedBytes = 0;
+    replica!.position += 100;
+    await pass(SAMPLE_INTERVAL_MS + 5);
+    expect(hopeless(20)).toBe(false);
   });
 
   it('gives up on a delayed replica, unless the wait is long enough', async () => {

@@ -13,6 +13,8 @@ export const LATENCY_MS = 2;
 export class ScriptedServer implements NodeProbe {
   inRecovery: boolean;
   position: number;
+  /** How much of the log is not on disk yet. */
+  unflushedBytes = 0;
   timeline: number | null = 1;
   systemId = 'system-1';
   startTime = 'first';
@@ -63,10 +65,11 @@ export class ScriptedServer implements NodeProbe {
 
   sample(): NodeSample {
     const position = this.isMute ? null : (BigInt(this.position) as Lsn);
+    const flushed = this.isMute ? null : (BigInt(this.position - this.unflushedBytes) as Lsn);
     return {
       inRecovery: this.inRecovery,
       insertLsn: this.inRecovery ? null : position,
-      flushLsn: this.inRecovery ? null : position,
+      flushLsn: this.inRecovery ? null : flushed,
       replayLsn: this.inRecovery ? position : null,
       postmasterStartTime: this.startTime,
       timeline: this.timeline,
