@@ -348,12 +348,34 @@ describe('16 sessions that write and read', () => {
       }
     });
     try {
-      const findings = await load(readsInAll * 0.25);
+      const findings = await load(readsInAll * 0.15);
       expect(findings.stale).toEqual([]);
       expect(findings.shareOnReplicas).toBeGreaterThan(0);
     } finally {
       isOver = true;
       await Promise.all(pauses);
     }
+  });
+
+  it('read their writes while replicas are killed and come back', async () => {
+    let isOver = false;
+    let kills = 0;
+    const killing = (async () => {
+      for (; !isOver; kills++) {
+        const replica = cluster.replicas[kills % 2]!;
+        await replica.kill9();
+        await replica.start();
+        await sleep(Math.random() * 300);
+      }
+    })();
+    try {
+      const findings = await load(readsInAll * 0.1);
+      expect(findings.stale).toEqual([]);
+      expect(findings.shareOnReplicas).toBeGreaterThan(0);
+    } finally {
+      isOver = true;
+      await killing;
+    }
+    expect(kills).toBeGreaterThan(0);
   });
 });
