@@ -248,8 +248,8 @@ export class Placement {
     monitor.nudge(node);
     if (node !== monitor.primary()) {
       this.#failedNodes.add(node);
-      if (monitor.nodes[node]?.role === 'replica') this.#toReplica('retry');
-      else this.#toPrimary('retry-lost');
+      if (this.#route === 'replica') this.#toReplica('retry');
+      else this.#toPrimary(this.#reason);
       return;
     }
     this.#retryPrimary(error);
