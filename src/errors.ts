@@ -91,6 +91,12 @@ export const errorTemplates = {
     message: 'the connection to the server was lost while the result was being sent',
     hint: 'The statement only read; it can be repeated.',
   },
+  transactionLost: {
+    sqlstate: '08006',
+    severity: 'ERROR',
+    message: 'the connection to the server was lost, and the transaction with it',
+    hint: 'Nothing of the transaction took effect: ROLLBACK, and repeat it from its start.',
+  },
   transactionAborted: {
     sqlstate: '25P02',
     severity: 'ERROR',

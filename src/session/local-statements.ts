@@ -53,7 +53,8 @@ export class LocalStatements {
     }
     if (this.#hasLostTransaction) {
       this.#hasLostTransaction = false;
-      return new ProxyError('serverLost');
+      // Who wanted to take it back has what was wanted.
+      if (effect?.kind !== 'rollback') return new ProxyError('transactionLost');
     }
     if (effect?.kind === 'commit' || effect?.kind === 'rollback') {
       state.forgetTransaction();
