@@ -7,7 +7,7 @@ import { cancelOn, giveBack, leaveToItself } from '../pool/give-back.ts';
 import type { PreparedText } from '../pool/prepared.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
 import { roleName } from '../pool/settings.ts';
-import { steps } from '../pool/step.ts';
+import { Op, steps } from '../pool/step.ts';
 import { Frontend, TxStatus } from '../protocol/codes.ts';
 import { commandTag, errorField } from '../protocol/fields.ts';
 import { query } from '../protocol/frontend.ts';
@@ -86,6 +86,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
   #retry: Retry | null = null;
   #learnable: Classified[] = [];
   #sawError = false;
+  /** The request waits for the answers to the parts of its batch before it. */
+  #awaitsAnswers = false;
   /** A part of the open batch has executed something. */
   #hasExecuted = false;
   /** CopyDone and CopyFail messages of the batch that went out before the server asked for data. */
@@ -147,8 +149,12 @@ export class RequestRunner implements ReplySink, BuilderSession {
       return;
     }
     if (this.#isBatchOpen && !this.#wasInTransaction && this.#mustMove(request, this.#placed)) {
-      this.#leaveBatch(this.#placed);
-      this.#place(this.#decide(request));
+      if (this.#exchange.isComplete) {
+        this.#leaveBatch(this.#placed);
+        this.#place(this.#decide(request));
+      } else {
+        this.#runWhenAnswered(request, this.#placed);
+      }
       return;
     }
     if (this.#wasInTransaction && !request.replicaSafeInTransaction && !this.#placed.isPrimary) {
@@ -387,6 +393,21 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#send({ ...placed, reason: 'read-only-transaction', waitedMs: 0 });
   }
 
+  /** The answers to the parts before must not be lost with the server connection. */
+  #runWhenAnswered(request: Request, { server }: Placed): void {
+    this.#awaitsAnswers = true;
+    this.#canRunAgain = false;
+    const done = () => this.#runAwaiting(request);
+    this.#exchange.steps.push({ op: Op.Fake, skip: false, replacement: null, done });
+    server.expectMore(this.#exchange);
+  }
+
+  #runAwaiting(request: Request): void {
+    const isWanted = this.#awaitsAnswers && this.#request === request && this.#placed !== null;
+    this.#awaitsAnswers = false;
+    if (isWanted) this.run(request);
+  }
+
   /** Ends on a replica what turned out to belong on the primary; nothing was executed there. */
   #leaveBatch(placed: Placed): void {
     this.#leave(placed, true);
@@ -433,6 +454,12 @@ export class RequestRunner implements ReplySink, BuilderSession {
 
   refused(): void {
     this.#sawError = true;
+    const request = this.#request;
+    if (this.#awaitsAnswers && request !== null) {
+      // The server ignores what follows: there is nothing to run elsewhere.
+      queueMicrotask(() => this.#runAwaiting(request));
+      return;
+    }
     // A Query behind a refused extended message is ignored like everything else up to Sync.
     if (this.#exchange.isSkipping && this.#exchange.isComplete) this.#isBatchOpen = true;
     this.#owner.refused();
@@ -503,6 +530,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     const placed = this.#placed;
     const request = this.#request;
     this.#placed = null;
+    this.#awaitsAnswers = false;
     this.#endBorrowing();
     if (placed === null || request === null) return;
     this.#context.monitor.nudge(placed.node);

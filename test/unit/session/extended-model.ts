@@ -19,7 +19,7 @@ import { TargetKind } from '../../../src/protocol/frontend.ts';
 import { parameterDescription } from '../pool/fake-server.ts';
 
 /** A text that the server refuses to parse, and one that fails when it runs. */
-export const unparsableText = 'BAD';
+export const unparsableText = 'select bad';
 export const failingText = 'FAIL';
 
 /**

@@ -1,0 +1,217 @@
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { ProxyError } from '../../../src/errors.ts';
+import { createLogger } from '../../../src/log.ts';
+import { Settings } from '../../../src/pool/settings.ts';
+import { errorResponse, readyForQueryIdle } from '../../../src/protocol/backend.ts';
+import { Frontend } from '../../../src/protocol/codes.ts';
+import { FrameScanner, frontendLengthMax, Scan } from '../../../src/protocol/frames.ts';
+import * as frontend from '../../../src/protocol/frontend.ts';
+import { Classifier } from '../../../src/router/classifier.ts';
+import { loadParser } from '../../../src/router/parser.ts';
+import { type Classify, Request } from '../../../src/session/request.ts';
+import { RequestRunner, type RunnerOwner } from '../../../src/session/request-runner.ts';
+import { RouteCounts } from '../../../src/session/route-counts.ts';
+import type { SessionContext } from '../../../src/session/session-context.ts';
+import { SessionState } from '../../../src/session/session-state.ts';
+import { ClientStatements } from '../../../src/session/statements.ts';
+import type { FakeServer } from '../pool/fake-server.ts';
+import { frameTypes } from '../pool/fake-server.ts';
+import { catalog } from '../router/catalog.ts';
+import { ExtendedModel, unparsableText } from './extended-model.ts';
+import { FakeNodes, FakeServers, poolConfig, settle } from './fake-cluster.ts';
+
+beforeAll(loadParser);
+
+/** A session without its client: what would be written, and what it was told. */
+class Owner implements RunnerOwner {
+  readonly isMidMessage = false;
+  readonly events: string[] = [];
+  readonly chunks: Buffer[] = [];
+
+  get types(): string {
+    return frameTypes(Buffer.concat(this.chunks));
+  }
+
+  write(bytes: Buffer): boolean {
+    this.chunks.push(Buffer.from(bytes));
+    return true;
+  }
+
+  sent(): void {}
+  answered(): void {
+    this.events.push('answered');
+  }
+  copyIn(): void {}
+  refused(): void {
+    this.events.push('refused');
+  }
+  failed(failure: Error): void {
+    this.events.push(`failed ${(failure as ProxyError).code}`);
+  }
+  cut(): void {
+    this.events.push('cut');
+  }
+  gone(): void {
+    this.events.push('gone');
+  }
+  drained(): void {}
+}
+
+/** A primary (node 0) and two replicas with a backend's model behind each. */
+function setUp() {
+  const nodes = new FakeNodes(['primary', 'replica', 'replica']);
+  nodes.eligible.delete(2);
+  const servers = new FakeServers(3);
+  const models = [0, 1, 2].map(() => new ExtendedModel());
+  const classifier = new Classifier({ catalog });
+  const classify: Classify = (buffer, start, end) => classifier.classify(buffer, start, end);
+  const context = {
+    config: {
+      pool: poolConfig,
+      freshness: {
+        consistency: 'session',
+        maxStalenessMs: 1_000,
+        waitTimeoutMs: 0,
+        primaryWaitTimeoutMs: 1_000,
+      },
+      log: { statements: false },
+    },
+    cluster: servers.cluster,
+    monitor: nodes.monitor,
+    gate: nodes.gate,
+    log: createLogger({ level: 'silent' }),
+    routes: new RouteCounts(3),
+    databases: { classifier: () => classifier, changed: () => {} },
+  } as unknown as SessionContext;
+  const state = new SessionState(Settings.none);
+  const statements = new ClientStatements(servers.prepared);
+  const owner = new Owner();
+  const login = { user: 'u', password: '', database: 'd' };
+  const runner = new RequestRunner(context, login, state, statements, owner);
+
+  const run = (...messages: Buffer[]): Request => {
+    const request = new Request();
+    const scanner = new FrameScanner({
+      lengthMax: frontendLengthMax,
+      assembledBytesMax: 1 << 20,
+      headBytesMin: 64,
+    });
+    scanner.feed(Buffer.concat(messages));
+    let last = 0;
+    while (scanner.next() === Scan.Frame) {
+      const { type, buffer, start, end } = scanner;
+      last = type;
+      if (type === Frontend.Query) request.takeQuery(buffer, start, end, classify);
+      else request.takeExtended(type, buffer, start, end, statements, classify);
+    }
+    request.finish(last === Frontend.Sync ? 'sync' : last === Frontend.Flush ? 'flush' : 'query');
+    runner.run(request);
+    return request;
+  };
+  const server = (node: number): FakeServer => servers.opened[node]![0]!;
+  /** Opens what is being opened; the backends read what was sent and answer. */
+  const flow = async () => {
+    for (let rounds = 0; rounds < 5; rounds++) {
+      for (const [node, model] of models.entries()) {
+        while (servers.pending[node]!.length > 0) await servers.accept(node);
+        for (const { socket, connection } of servers.opened[node]!) {
+          const replies = model.answer(Buffer.concat(socket.written.splice(0)));
+          if (replies.length > 0 && connection.closedFor === null) socket.deliver(replies);
+        }
+      }
+      await settle();
+    }
+  };
+  /** Only opens. */
+  const accept = async (node: number) => {
+    if (servers.pending[node]!.length > 0) await servers.accept(node);
+  };
+  return { nodes, servers, models, runner, owner, run, flow, accept, server };
+}
+
+let all: ReturnType<typeof setUp>;
+beforeEach(() => {
+  all = setUp();
+});
+
+const { bind, execute, flush, parse, sync } = frontend;
+const readOnlyRefusal = errorResponse({ severity: 'ERROR', sqlstate: '25006', message: 'no' });
+
+describe('a batch that turns out to write', () => {
+  it('moves to the primary, and loses none of the answers it had coming', async () => {
+    const { runner, owner, run, flow, accept, models, server } = all;
+    run(parse('r', 'select 1'), flush);
+    await accept(1);
+    run(parse('w', 'insert into t values (1)'), bind({ statement: 'w' }), execute(), sync);
+    await flow();
+    expect(owner.types).toBe('112CZ');
+    expect(runner.lastRoute?.node).toBe(0);
+    expect(models[0]!.parsed).toEqual(['insert into t values (1)']);
+    expect(server(1).connection.isReleasable).toBe(true);
+    expect(owner.events).toEqual(['answered']);
+  });
+
+  it('stays, ignored, where the server has refused what came before', async () => {
+    const { owner, run, flow, accept, models } = all;
+    run(parse('r', unparsableText), flush);
+    await accept(1);
+    run(parse('w', 'insert into t values (1)'), bind({ statement: 'w' }), execute(), sync);
+    await flow();
+    expect(owner.types).toBe('EZ');
+    expect(models[0]!.parsed).toEqual([]);
+  });
+
+  it('is told when the server goes away before it answers', async () => {
+    const { owner, run, accept, server } = all;
+    run(parse('r', 'select 1'), flush);
+    await accept(1);
+    run(parse('w', 'insert into t values (1)'), bind({ statement: 'w' }), execute(), sync);
+    server(1).connection.close('server-closed');
+    expect(owner.events).toHaveLength(1);
+    expect(owner.events[0]).toMatch(/^failed/);
+  });
+
+  it('is forgotten with its client', async () => {
+    const { runner, run, flow, accept, models, server } = all;
+    run(parse('r', 'select 1'), flush);
+    await accept(1);
+    run(parse('w', 'insert into t values (1)'), bind({ statement: 'w' }), execute(), sync);
+    runner.close(false, false);
+    await flow();
+    expect(models[0]!.parsed).toEqual([]);
+    expect(server(1).connection.isReleasable).toBe(true);
+  });
+});
+
+describe('a read that a replica refuses as a write', () => {
+  it('runs on the primary, unseen, and is remembered', async () => {
+    const { owner, run, flow, accept, runner, server } = all;
+    run(parse('', 'select 1'), bind(), execute(), sync);
+    await accept(1);
+    server(1).socket.written.length = 0;
+    server(1).socket.deliver(readOnlyRefusal);
+    server(1).socket.deliver(readyForQueryIdle);
+    await flow();
+    expect(owner.types).toBe('12CZ');
+    expect(runner.lastRoute).toMatchObject({ node: 0, reason: 'retry-refused' });
+    run(parse('', 'select 2'), bind(), execute(), sync);
+    await flow();
+    expect(runner.lastRoute).toMatchObject({ node: 0, reason: 'learned-write' });
+  });
+});
+
+describe('a read on a connection that is lost', () => {
+  it('runs again elsewhere before the client saw anything, not after', async () => {
+    const { owner, run, flow, accept, runner, server, nodes } = all;
+    nodes.eligible.add(2);
+    run(parse('', 'select 1'), bind(), execute(), sync);
+    await accept(1);
+    await accept(2);
+    const first = runner.lastRoute!.node;
+    server(first).connection.close('server-closed');
+    await flow();
+    expect(owner.types).toBe('12CZ');
+    expect(runner.lastRoute!.node).not.toBe(first);
+    expect(nodes.nudged).toEqual([first]);
+  });
+});
