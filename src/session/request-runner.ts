@@ -253,9 +253,16 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#placement.place(decision, requirement);
   }
 
+  /**
+   * The open batch was only prepared on this replica, and goes on to write, or the replica has
+   * fallen behind while the client took its time.
+   */
   #mustMove(request: Request, placed: Placed): boolean {
     // What the server ignores is not to be executed elsewhere.
-    return request.access === 'write' && !placed.isPrimary && !this.#exchange.isSkipping;
+    if (placed.isPrimary || this.#hasExecuted || this.#exchange.isSkipping) return false;
+    if (request.access === 'write') return true;
+    const requirement = this.#floor.requirement(this.#state.settings);
+    return request.isExecuting && !this.#context.monitor.isEligible(placed.node, requirement);
   }
 
   #reasonHere(request: Request, placed: Placed): RouteReason {

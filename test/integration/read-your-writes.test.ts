@@ -273,6 +273,68 @@ describe('a commit that comes by itself', () => {
   });
 });
 
+/** Describes a statement and waits, as some drivers do, before it executes it. */
+class DescribedStatement implements pg.Submittable {
+  readonly described: Promise<void>;
+  readonly rows: Promise<string[]>;
+  readonly #text: string;
+  #connection: pg.Connection | null = null;
+  readonly #rows: string[] = [];
+  handleRowDescription: () => void = () => {};
+  handleReadyForQuery: () => void = () => {};
+
+  constructor(text: string) {
+    this.#text = text;
+    this.described = new Promise((resolve) => {
+      this.handleRowDescription = resolve;
+    });
+    this.rows = new Promise((resolve) => {
+      this.handleReadyForQuery = () => resolve(this.#rows);
+    });
+  }
+
+  submit(connection: pg.Connection): void {
+    this.#connection = connection;
+    connection.parse({ name: '', text: this.#text, types: [] }, true);
+    connection.describe({ type: 'S', name: '' }, true);
+    connection.flush();
+  }
+
+  execute(): void {
+    this.#connection?.bind({}, true);
+    this.#connection?.execute({}, true);
+    this.#connection?.sync();
+  }
+
+  handleDataRow({ fields }: { fields: readonly string[] }): void {
+    this.#rows.push(...fields);
+  }
+
+  handleCommandComplete(): void {}
+}
+
+describe('a read that is described first', () => {
+  it('is executed elsewhere when its replica has fallen behind meanwhile', async () => {
+    const maxStalenessMs = 300;
+    const strict = await startTestProxy(cluster, { freshness: { maxStalenessMs } });
+    const client = await strict.client();
+    await cluster.primary.query('delete from items; insert into items values (-2, 0)');
+    await cluster.waitForCatchup();
+    const read = new DescribedStatement('select value from items where id = -2');
+    client.query(read);
+    await read.described;
+    for (const replica of cluster.replicas) await replica.pauseReplay();
+    await cluster.primary.query('update items set value = 1 where id = -2');
+    await sleep(2 * maxStalenessMs);
+    read.execute();
+    expect(await read.rows).toEqual(['1']);
+    for (const replica of cluster.replicas) await replica.resumeReplay();
+    await client.end();
+    await strict.stop();
+    await cluster.waitForCatchup();
+  });
+});
+
 describe('16 sessions that write and read', () => {
   it('read their writes, nine in ten from healthy replicas', async () => {
     const findings = await load(readsInAll * 0.5);
