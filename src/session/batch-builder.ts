@@ -62,6 +62,11 @@ export class BatchBuilder {
   /** An error was put in: the server skips to Sync, and so do we. */
   #failed = false;
 
+  /** Not everything was sent: the rest of a long message, if there is one, must not be either. */
+  get hasFailed(): boolean {
+    return this.#failed;
+  }
+
   constructor(session: BuilderSession, server: ServerConnection, expected: Step[]) {
     this.#session = session;
     this.#server = server;
@@ -180,7 +185,7 @@ export class BatchBuilder {
     const statement: ClientStatement = { text, classified: parsed.classified };
     this.#session.statements.announce(name, statement);
     this.borrowed.push(text);
-    const confirm = () => this.#session.statements.add(name, statement);
+    const confirm = () => this.#session.statements.confirm(name, statement);
     const { prepared } = this.#server;
     if (prepared.has(text)) {
       this.#fake(parseComplete, confirm);
@@ -223,7 +228,7 @@ export class BatchBuilder {
     // The statement stays on the server connection, for the next session that prepares it.
     if (name === '') statements.unnamed = null;
     else statements.announce(name, null);
-    this.#fake(closeComplete, name === '' ? null : () => statements.remove(name));
+    this.#fake(closeComplete, name === '' ? null : () => statements.confirm(name, null));
   }
 
   /** Sends a Bind or Describe under the name that the statement has there; false: it has none. */

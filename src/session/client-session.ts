@@ -105,7 +105,9 @@ export class ClientSession implements InputOwner, RunnerOwner {
 
   /** The session reads '\\' in a plain literal as an escape, which the grammar at hand does not. */
   get #backslashEscapes(): boolean {
-    return this.state.settings.get('standard_conforming_strings')?.value === 'off';
+    const name = 'standard_conforming_strings';
+    const { settings } = this.state;
+    return settings.get(name) !== undefined && !settings.isOn(name);
   }
 
   get phase(): Phase {
@@ -120,11 +122,8 @@ export class ClientSession implements InputOwner, RunnerOwner {
 
   /** Somebody knows this session's cancel key. */
   cancel(): void {
-    if (this.#phase === 'waiting' && this.#runner.cancel()) {
-      this.failed(new ProxyError('queryCanceled'));
-    } else if (this.#phase !== 'idle') {
-      this.#runner.cancel();
-    }
+    if (this.#phase === 'idle' && !this.#runner.isBatchOpen) return;
+    if (this.#runner.cancel()) this.failed(new ProxyError('queryCanceled'), false);
   }
 
   /** Ends at once when idle, else when the transaction has ended. */
@@ -289,7 +288,7 @@ export class ClientSession implements InputOwner, RunnerOwner {
         request.failure = found;
         return false;
       }
-      this.#refuseRequest(found);
+      this.#refuseRequest(found, false);
       return true;
     }
     const status = this.state.txStatus as TxStatusByte;
@@ -348,7 +347,7 @@ export class ClientSession implements InputOwner, RunnerOwner {
     this.#pumpSoon();
   }
 
-  failed(failure: PlacementFailure): void {
+  failed(failure: PlacementFailure, lacksSync: boolean): void {
     if (this.#phase === 'closed') return;
     if (failure instanceof ProxyError && failure.severity === 'FATAL') {
       this.terminate(failure);
@@ -361,7 +360,7 @@ export class ClientSession implements InputOwner, RunnerOwner {
     if (this.#phase !== 'idle') this.#move('idle');
     if (this.#streaming !== null) this.#streaming = 'dropped';
     this.#input.holdBack(false);
-    this.#refuseRequest(failure);
+    this.#refuseRequest(failure, lacksSync);
     this.#endIfDrained();
     this.#pump();
   }
@@ -387,7 +386,7 @@ export class ClientSession implements InputOwner, RunnerOwner {
   // --- ends ------------------------------------------------------------------------------------
 
   /** Sends the error and what the client waits for behind it. */
-  #refuseRequest(failure: PlacementFailure): void {
+  #refuseRequest(failure: PlacementFailure, lacksSync: boolean): void {
     this.#context.routes.failed(failure.sqlstate);
     // A transaction in which something failed is a failed one, wherever it failed.
     if (this.state.inTransaction) this.state.txStatus = TxStatus.Failed;
@@ -397,12 +396,13 @@ export class ClientSession implements InputOwner, RunnerOwner {
       failure instanceof ServerLoginError ? {} : { hint: failure.hint, detail: failure.detail };
     this.write(errorResponse({ severity: 'ERROR', sqlstate, message, ...more }));
     const { end } = this.#request;
-    if (end === 'flush' || end === 'unfinished') this.#isSkippingToSync = true;
+    if (lacksSync || end === 'flush' || end === 'unfinished') this.#isSkippingToSync = true;
     else this.write(readyForQuery(this.state.txStatus as TxStatusByte));
   }
 
   #endIfDrained(): void {
-    if (this.#isDraining && this.#phase === 'idle' && !this.state.inTransaction) {
+    if (!this.#isDraining || this.#runner.isBatchOpen) return;
+    if (this.#phase === 'idle' && !this.state.inTransaction) {
       this.terminate(new ProxyError('shuttingDown'));
     }
   }

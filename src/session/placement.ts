@@ -212,7 +212,8 @@ export class Placement {
    */
   #placedLater(node: number, pool: Pool, server: ServerConnection): void {
     const { monitor } = this.#options;
-    if (node === monitor.primary() || monitor.isEligible(node, this.#requirement)) {
+    const isReplicaFresh = this.#route === 'replica' && monitor.isEligible(node, this.#requirement);
+    if (node === monitor.primary() || isReplicaFresh) {
       this.#placed(node, pool, server);
       return;
     }

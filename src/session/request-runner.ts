@@ -39,8 +39,11 @@ export interface RunnerOwner {
   copyIn(): void;
   /** The server refused something of an extended batch: it skips to Sync. */
   refused(): void;
-  /** The request failed here: the session words the end of it. Fatal: the session ends. */
-  failed(failure: PlacementFailure): void;
+  /**
+   * The request failed here: the session words the end of it. Fatal: the session ends. `lacksSync`:
+   * the request was part of a batch that the client has not ended.
+   */
+  failed(failure: PlacementFailure, lacksSync: boolean): void;
   /** A frame was cut in the middle: nothing more can be said to the client. */
   cut(): void;
   /** The server connection was lost between requests: with a transaction, or pinned objects. */
@@ -95,6 +98,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
   /** Nobody would notice if what is under way ran on another server instead. */
   #canRunAgain = false;
   #borrowed: PreparedText[] = [];
+  /** What was sent last ends in an error of ours: what the client sends of it goes nowhere. */
+  #isHeadUnsent = false;
 
   constructor(
     context: SessionContext,
@@ -166,7 +171,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
 
   /** More bytes of the request that is being sent, or CopyData. False: wait for `drained`. */
   sendMore(bytes: Buffer): boolean {
-    return this.#placed === null ? true : this.#placed.server.send(bytes);
+    if (this.#placed === null || this.#isHeadUnsent) return true;
+    return this.#placed.server.send(bytes);
   }
 
   /** CopyData or its end for a COPY of the open batch that the server has not begun yet. */
@@ -274,7 +280,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
   #notPlaced(failure: PlacementFailure): void {
     this.#request = null;
     this.deferred.length = 0;
-    this.#owner.failed(failure);
+    this.#owner.failed(failure, false);
   }
 
   // --- sending ---------------------------------------------------------------------------------
@@ -344,6 +350,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     if (request.pinsUnparsed) this.#state.pins.add('unparsed');
     const builder = new BatchBuilder(this, server, exchange.steps);
     const pieces = builder.build(request);
+    this.#isHeadUnsent = builder.hasFailed;
     if (builder.borrowed.length > 0) this.#borrowed.push(...builder.borrowed);
     if (this.#isBatchOpen) server.expectMore(exchange);
     else server.expect(exchange);
@@ -502,8 +509,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
   ready(exchange: Exchange, status: number): void {
     const placed = this.#placed!;
     const request = this.#request!;
+    if (!exchange.dropped) this.statements.settle();
     this.#endBorrowing();
-    this.statements.settle();
     if (this.#sawError || exchange.dropped) placed.server.prepared.unnamed = null;
     if (exchange.dropped) {
       this.#leave(placed, false);
@@ -549,6 +556,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#isBatchOpen = false;
     if (wasBatchOpen && exchange.isComplete && this.#isPreparationOnly(request, placed)) {
       this.#request = null;
+      this.statements.settle();
       return;
     }
     if (!exchange.emitted && this.#canRunAgain && this.#attempts < attemptsMax) {
@@ -556,12 +564,14 @@ export class RequestRunner implements ReplySink, BuilderSession {
       return;
     }
     this.#request = null;
+    this.statements.settle();
     this.deferred.length = 0;
     this.#floor.raise(placed);
     const error = new ProxyError(
       request.access === 'read' && !placed.isPrimary ? 'readLost' : 'serverLost',
     );
-    this.#owner.failed(message === null ? error : error.withDetail(`The server said: ${message}`));
+    if (message !== null) error.withDetail(`The server said: ${message}`);
+    this.#owner.failed(error, wasBatchOpen);
   }
 
   /**
@@ -580,6 +590,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
 
   #runAgain(failedNode: number, request: Request): void {
     this.#attempts += 1;
+    this.statements.forget();
     this.#context.routes.retries += 1;
     this.#sawError = false;
     this.#placement.avoid(failedNode);

@@ -214,6 +214,8 @@ export class Request {
     } else if (end === 'flush') {
       // Nothing is executed yet: what was parsed says where it will be.
       for (const parsed of this.parsed) if (parsed) this.#judge(parsed.classified);
+      // Reads may follow it to its server, which therefore has to be a fresh one.
+      this.sessionOnly = false;
     } else if (end === 'sync' && this.executes === 0) {
       // Only prepared or described, which a fresh replica can do for writes too; and must: a client
       // may wait for this while its other connections keep the primary's pool busy.

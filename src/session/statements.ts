@@ -14,6 +14,8 @@ export class ClientStatements {
   readonly #named = new Map<string, ClientStatement>();
   /** Names as the messages on their way to a server will leave them: null is closed. */
   readonly #announced = new Map<string, ClientStatement | null>();
+  /** What servers confirmed of it, in order: counts when the request has ended for the client. */
+  #confirmed: [string, ClientStatement | null][] = [];
   /** What each open portal executes. Portals end with their transaction. */
   readonly #portals = new Map<string, ClientStatement>();
   #unnamedPortal: ClientStatement | null = null;
@@ -39,17 +41,33 @@ export class ClientStatements {
     this.#announced.set(name, statement);
   }
 
-  /** A batch begins: what was announced before and not answered has failed. */
-  settle(): void {
-    if (this.#announced.size > 0) this.#announced.clear();
+  /** The server did what was announced, or would have. */
+  confirm(name: string, statement: ClientStatement | null): void {
+    if (!this.#isClosed) this.#confirmed.push([name, statement]);
   }
 
-  /** The server confirmed a named statement. */
-  add(name: string, statement: ClientStatement): void {
+  /** The request is over: what was announced and not confirmed has failed. */
+  settle(): void {
+    const confirmed = this.#confirmed;
+    this.forget();
+    for (const [name, statement] of confirmed) {
+      if (statement === null) this.remove(name);
+      else this.add(name, statement);
+    }
+  }
+
+  /** The request runs again from its start: the client has not heard of what it did so far. */
+  forget(): void {
+    if (this.#announced.size > 0) this.#announced.clear();
+    if (this.#confirmed.length > 0) this.#confirmed = [];
+  }
+
+  /** A named statement exists from now on. */
+  add(name: string, { text, classified }: ClientStatement): void {
     if (this.#isClosed) return;
+    const shared = this.#texts.use(text.body);
     this.remove(name);
-    this.#texts.use(statement.text.body);
-    this.#named.set(name, statement);
+    this.#named.set(name, { text: shared, classified });
   }
 
   remove(name: string): boolean {
@@ -61,6 +79,7 @@ export class ClientStatements {
   }
 
   removeAll(): void {
+    this.#confirmed = [];
     for (const name of [...this.#named.keys()]) this.remove(name);
   }
 
