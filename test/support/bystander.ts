@@ -27,7 +27,10 @@ export class Bystander {
   }
 
   /** The proxy must know the user `bystander`. */
-  static async start(cluster: TestCluster, { host, port }: TestProxy): Promise<Bystander> {
+  static async start(
+    cluster: TestCluster,
+    { host, port }: Pick<TestProxy, 'host' | 'port'>,
+  ): Promise<Bystander> {
     const { name: user, secret: password } = bystanderUser;
     await cluster.primary.query(`
       create role ${user} login password '${password}';
