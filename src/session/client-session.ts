@@ -365,6 +365,13 @@ export class ClientSession implements InputOwner, RunnerOwner {
     this.#pump();
   }
 
+  takesBack(): boolean {
+    if (this.#phase !== 'idle') return true;
+    if (!this.#isRequestOver) return false;
+    this.#move('waiting');
+    return true;
+  }
+
   cut(): void {
     this.#socket.destroy();
     this.#end();

@@ -44,6 +44,11 @@ export interface RunnerOwner {
    * the request was part of a batch that the client has not ended.
    */
   failed(failure: PlacementFailure, lacksSync: boolean): void;
+  /**
+   * The request of a batch that is not ended is to run again: false if the client has begun the
+   * next one. If true, nothing more is taken until `sent`.
+   */
+  takesBack(): boolean;
   /** A frame was cut in the middle: nothing more can be said to the client. */
   cut(): void;
   /** The server connection was lost between requests: with a transaction, or pinned objects. */
@@ -543,6 +548,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
   lost(exchange: Exchange, message: string | null, midFrame: boolean): void {
     const placed = this.#placed;
     const request = this.#request;
+    // What awaits answers was not sent, and its own end is known.
+    const lacksSync = this.#isBatchOpen && !this.#awaitsAnswers;
     this.#placed = null;
     this.#awaitsAnswers = false;
     this.#endBorrowing();
@@ -552,14 +559,14 @@ export class RequestRunner implements ReplySink, BuilderSession {
       this.#owner.cut();
       return;
     }
-    const wasBatchOpen = this.#isBatchOpen;
     this.#isBatchOpen = false;
-    if (wasBatchOpen && exchange.isComplete && this.#isPreparationOnly(request, placed)) {
+    if (lacksSync && exchange.isComplete && this.#isPreparationOnly(request, placed)) {
       this.#request = null;
       this.statements.settle();
       return;
     }
-    if (!exchange.emitted && this.#canRunAgain && this.#attempts < attemptsMax) {
+    const mayRun = !exchange.emitted && this.#canRunAgain && this.#attempts < attemptsMax;
+    if (mayRun && (!lacksSync || this.#owner.takesBack())) {
       this.#runAgain(placed.node, request);
       return;
     }
@@ -571,7 +578,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
       request.access === 'read' && !placed.isPrimary ? 'readLost' : 'serverLost',
     );
     if (message !== null) error.withDetail(`The server said: ${message}`);
-    this.#owner.failed(error, wasBatchOpen);
+    this.#owner.failed(error, lacksSync);
   }
 
   /**

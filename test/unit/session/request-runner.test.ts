@@ -2,7 +2,7 @@ import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { ProxyError } from '../../../src/errors.ts';
 import { createLogger } from '../../../src/log.ts';
 import { Settings } from '../../../src/pool/settings.ts';
-import { errorResponse, readyForQueryIdle } from '../../../src/protocol/backend.ts';
+import { errorResponse, parseComplete, readyForQueryIdle } from '../../../src/protocol/backend.ts';
 import { Frontend } from '../../../src/protocol/codes.ts';
 import { FrameScanner, frontendLengthMax, Scan } from '../../../src/protocol/frames.ts';
 import * as frontend from '../../../src/protocol/frontend.ts';
@@ -25,6 +25,10 @@ beforeAll(loadParser);
 /** A session without its client: what would be written, and what it was told. */
 class Owner implements RunnerOwner {
   readonly isMidMessage = false;
+  /** The client has sent more behind the request. */
+  hasBegunNext = false;
+  /** Said with the last failure. */
+  lacksSync: boolean | null = null;
   readonly events: string[] = [];
   readonly chunks: Buffer[] = [];
 
@@ -45,8 +49,12 @@ class Owner implements RunnerOwner {
   refused(): void {
     this.events.push('refused');
   }
-  failed(failure: Error): void {
+  failed(failure: Error, lacksSync: boolean): void {
     this.events.push(`failed ${(failure as ProxyError).code}`);
+    this.lacksSync = lacksSync;
+  }
+  takesBack(): boolean {
+    return !this.hasBegunNext;
   }
   cut(): void {
     this.events.push('cut');
@@ -213,5 +221,41 @@ describe('a read on a connection that is lost', () => {
     expect(owner.types).toBe('12CZ');
     expect(runner.lastRoute!.node).not.toBe(first);
     expect(nodes.nudged).toEqual([first]);
+  });
+});
+
+describe('a request that runs again', () => {
+  it('may make the name that the server before had confirmed', async () => {
+    const { owner, run, flow, accept, server, models } = all;
+    run(parse('s', 'select 1'), bind({ statement: 's' }), execute(), sync);
+    await accept(1);
+    server(1).socket.written.length = 0;
+    server(1).socket.deliver(Buffer.concat([parseComplete, readOnlyRefusal, readyForQueryIdle]));
+    await flow();
+    expect(owner.types).toBe('12CZ');
+    expect(models[0]!.parsed).toEqual(['select 1']);
+    run(bind({ statement: 's' }), execute(), sync);
+    await flow();
+    expect(owner.types).toBe('12CZ2CZ');
+  });
+
+  it('is the part of a batch that nothing was sent behind', async () => {
+    const { owner, run, flow, accept, server } = all;
+    run(parse('s', 'select 1'), flush);
+    await accept(1);
+    server(1).connection.close('server-closed');
+    await flow();
+    expect(owner.events).toEqual([]);
+    expect(owner.types).toBe('1');
+  });
+
+  it('is not one that the client has gone on from', async () => {
+    const { owner, run, accept, server } = all;
+    run(parse('s', 'select 1'), flush);
+    await accept(1);
+    owner.hasBegunNext = true;
+    server(1).connection.close('server-closed');
+    expect(owner.events).toEqual(['failed readLost']);
+    expect(owner.lacksSync).toBe(true);
   });
 });
