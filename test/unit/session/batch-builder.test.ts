@@ -338,8 +338,10 @@ describe('against a model of the server', () => {
             const heard = session.sink.bytes.subarray(before);
             expect(heard.toString('latin1')).toBe(Buffer.concat(expected).toString('latin1'));
             expect(backend.server.connection.isReleasable).toBe(true);
-            const onServer = [...backend.model.statements.keys()].filter((name) => name !== '');
-            expect(onServer.length).toBeLessThanOrEqual(statementsMax + parts.flat().length);
+            // Every batch that ends well leaves no more than that.
+            const named = [...backend.model.statements.keys()].filter((name) => name !== '');
+            const isWell = !query && !frameTypes(heard).includes('E');
+            if (isWell) expect(named.length).toBeLessThanOrEqual(statementsMax);
           }
           for (const { session } of sessions) session.statements.close();
           expect(shared.size).toBe(0);

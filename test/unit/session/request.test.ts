@@ -1,45 +1,250 @@
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { PreparedTexts } from '../../../src/pool/prepared.ts';
-import {
-  bind,
-  describe as describeMessage,
-  parse,
-  TargetKind,
-} from '../../../src/protocol/frontend.ts';
-import type { Classified } from '../../../src/router/statement.ts';
-import { Request } from '../../../src/session/request.ts';
+import { Frontend } from '../../../src/protocol/codes.ts';
+import { FrameScanner, frontendLengthMax, Scan } from '../../../src/protocol/frames.ts';
+import * as frontend from '../../../src/protocol/frontend.ts';
+import { ProtocolError } from '../../../src/protocol/protocol-error.ts';
+import { Classifier } from '../../../src/router/classifier.ts';
+import { loadParser } from '../../../src/router/parser.ts';
+import { type Classify, Request, type RequestEnd } from '../../../src/session/request.ts';
 import { ClientStatements } from '../../../src/session/statements.ts';
+import { catalog } from '../router/catalog.ts';
 
-const read: Classified = {
-  access: 'read',
-  reason: null,
-  statements: [],
-  hasEffects: false,
-  hint: null,
-  key: 'select',
-};
+beforeAll(loadParser);
 
-function flushed(...messages: readonly Buffer[]): Request {
+const { bind, close, describe: describeMessage, execute, flush, parse, query, sync } = frontend;
+const { Statement, Portal } = frontend.TargetKind;
+const classifier = new Classifier({ catalog });
+const classify: Classify = (buffer, start, end) => classifier.classify(buffer, start, end);
+
+function setUp() {
   const statements = new ClientStatements(new PreparedTexts());
-  const request = new Request();
-  request.reset();
-  for (const message of messages) {
-    request.takeExtended(message[0]!, message, 0, message.length, statements, () => read);
-  }
-  request.finish('flush');
-  return request;
+  const take = (end: RequestEnd, ...messages: Buffer[]): Request => {
+    const request = new Request();
+    const scanner = new FrameScanner({
+      lengthMax: frontendLengthMax,
+      assembledBytesMax: 1 << 20,
+      headBytesMin: 64,
+    });
+    scanner.feed(Buffer.concat(messages));
+    while (scanner.next() === Scan.Frame) {
+      const { type, buffer, start, end: to } = scanner;
+      if (type === Frontend.Query) request.takeQuery(buffer, start, to, classify);
+      else request.takeExtended(type, buffer, start, to, statements, classify);
+    }
+    request.finish(end);
+    return request;
+  };
+  return { statements, take };
 }
 
-describe('a batch that was flushed before its end', () => {
-  const prepare = parse('s', 'select 1');
-  const ask = describeMessage(TargetKind.Statement, 's');
+const run = (sql: string) => [parse('', sql), bind(), execute(), sync];
 
-  it('may be prepared anywhere', () => {
-    expect(flushed(prepare, ask)).toMatchObject({ access: 'read', reason: null });
+describe('a Query', () => {
+  it.each([
+    ['select 1', 'read', null],
+    ['insert into t values (1)', 'write', 'write'],
+    ['select 1; insert into t values (1); create table x ()', 'write', 'write'],
+    ['set a.b to 1', 'read', null],
+    ['', 'read', null],
+  ])('%j is a %s', (sql, access, reason) => {
+    const request = setUp().take('query', query(sql));
+    expect(request.access).toBe(access);
+    expect(request.reason).toBe(reason);
+    expect(request.isExecuting).toBe(true);
+    expect(request.learnable).toHaveLength(access === 'read' ? 1 : 0);
   });
 
-  it('stays where its portal was made, so that is on the primary', () => {
-    const request = flushed(prepare, bind({ statement: 's' }));
-    expect(request).toMatchObject({ access: 'write', reason: 'batch-undecided' });
+  it('knows what it does to the session', () => {
+    const { take } = setUp();
+    expect(take('query', query('select 1; select 2'))).toMatchObject({
+      sessionOnly: false,
+      hasEffects: false,
+      begins: null,
+      ddl: false,
+    });
+    expect(take('query', query('set a.b to 1'))).toMatchObject({
+      sessionOnly: true,
+      hasEffects: true,
+    });
+    expect(take('query', query('begin read only; select 1')).begins).toMatchObject({
+      readOnly: true,
+    });
+    expect(take('query', query('create table t ()')).ddl).toBe(true);
+    expect(take('query', query('/* tidemark: primary */ select 1')).hint?.target).toBe('primary');
+  });
+});
+
+describe('a batch', () => {
+  it('is what it executes', () => {
+    const { take } = setUp();
+    expect(take('sync', ...run('select 1'))).toMatchObject({ access: 'read', executes: 1 });
+    expect(take('sync', ...run('delete from t'))).toMatchObject({
+      access: 'write',
+      reason: 'write',
+    });
+    const both = take('sync', ...run('select 1').slice(0, 3), ...run('delete from t'));
+    expect(both).toMatchObject({ access: 'write', executes: 2 });
+  });
+
+  it('that only prepares a write can be anywhere fresh', () => {
+    const request = setUp().take('sync', parse('w', 'delete from t'), sync);
+    expect(request).toMatchObject({
+      access: 'read',
+      sessionOnly: false,
+      isExecuting: false,
+      learnable: [],
+    });
+    expect(request.classified?.access).toBe('write');
+  });
+
+  it('executes what its portals were bound to, here or before', () => {
+    const { take, statements } = setUp();
+    const text = parse('w', 'delete from t');
+    const first = take('flush', text, bind({ portal: 'p', statement: 'w' }), flush);
+    expect(first.reason).toBe('batch-undecided');
+    expect(take('sync', execute('p'), sync)).toMatchObject({ access: 'write', reason: 'write' });
+    statements.endTransaction();
+    expect(take('sync', execute('p'), sync)).toMatchObject({ access: 'write', reason: 'cursor' });
+  });
+
+  it('knows the newest statement of a name', () => {
+    const { take } = setUp();
+    const request = take(
+      'sync',
+      ...[parse('', 'delete from t'), parse('', 'select 1'), bind(), execute(), sync],
+    );
+    expect(request.access).toBe('read');
+  });
+
+  it('forgets portals that are closed, and what nobody has bound', () => {
+    const { take } = setUp();
+    const closed = [parse('', 'select 1'), bind({ portal: 'p' }), close(Portal, 'p'), execute('p')];
+    expect(take('sync', ...closed, sync).reason).toBe('cursor');
+    expect(take('sync', bind({ statement: 'nobody' }), execute(), sync).reason).toBe('cursor');
+  });
+
+  it('with Flush is judged by what was parsed, unless it has begun to execute', () => {
+    const { take } = setUp();
+    expect(
+      take('flush', parse('w', 'delete from t'), describeMessage(Statement, 'w'), flush),
+    ).toMatchObject({ access: 'write', reason: 'write' });
+    expect(
+      take('flush', parse('r', 'select 1'), describeMessage(Statement, 'r'), flush),
+    ).toMatchObject({ access: 'read', reason: null });
+    for (const begun of [[bind()], [bind(), execute()]]) {
+      // A portal has to be executed where it was made.
+      expect(take('flush', parse('', 'select 1'), ...begun, flush)).toMatchObject({
+        access: 'write',
+        reason: 'batch-undecided',
+      });
+    }
+  });
+
+  it('that is not whole belongs to the primary', () => {
+    const { take } = setUp();
+    expect(take('unfinished', parse('', 'select 1'))).toMatchObject({
+      access: 'write',
+      reason: 'batch-undecided',
+    });
+  });
+
+  it('is empty again after a reset', () => {
+    const { take } = setUp();
+    const request = take('sync', ...run('begin; create temp table t ()'), ...run('select 1'));
+    request.reset();
+    expect(request).toEqual(new Request());
+  });
+});
+
+describe('a malformed message', () => {
+  const names: readonly (readonly [string, Buffer])[] = [
+    ['Parse', parse('s', 'select 1', [23])],
+    ['Describe', describeMessage(Statement, 's')],
+    ['Close', close(Portal, 'p')],
+    ['Execute', execute('p', 5)],
+  ];
+  it.each(names)('%s, cut anywhere, is broken and never throws', (_, whole) => {
+    for (let length = 5; length < whole.length; length++) {
+      const cut = Buffer.from(whole.subarray(0, length));
+      cut.writeInt32BE(length - 1, 1);
+      const request = setUp().take('sync', cut, sync);
+      expect(request.isBroken).toEqual([true, false]);
+    }
+    expect(setUp().take('sync', whole, sync).isBroken).toEqual([false, false]);
+  });
+
+  it('Bind is broken where it is cut in its names; the server judges the rest', () => {
+    const whole = bind({ portal: 'p', statement: 's', params: ['a', null], paramFormats: [0] });
+    for (let length = 5; length < whole.length; length++) {
+      const cut = Buffer.from(whole.subarray(0, length));
+      cut.writeInt32BE(length - 1, 1);
+      expect(setUp().take('sync', cut, sync).isBroken).toEqual([length < 9, false]);
+    }
+  });
+
+  it('does not run', () => {
+    const request = setUp().take('query', Buffer.from('Q\0\0\0\x05x', 'latin1'));
+    expect(request.isBroken).toEqual([true]);
+    expect(request.learnable).toEqual([]);
+  });
+});
+
+describe('what is too long to be held', () => {
+  const head = (type: number, declared: number, body: Buffer) => {
+    const buffer = Buffer.concat([Buffer.of(type, 0, 0, 0, 0), body]);
+    buffer.writeInt32BE(declared, 1);
+    return buffer;
+  };
+
+  it('goes to the primary and keeps its connection', () => {
+    const request = new Request();
+    const bytes = head(Frontend.Query, 5_000_000, Buffer.alloc(8_192, 'x'));
+    request.takeOversizedQuery(bytes, 0, bytes.length);
+    expect(request).toMatchObject({
+      access: 'write',
+      reason: 'too-long',
+      isStreaming: true,
+      pinsUnparsed: true,
+      sessionOnly: false,
+    });
+    const { statements } = setUp();
+    const long = new Request();
+    const parseHead = head(Frontend.Parse, 5_000_000, Buffer.alloc(8_192, 'x'));
+    long.takeOversized(Frontend.Parse, parseHead, 0, parseHead.length, statements);
+    long.finish('unfinished');
+    expect(long).toMatchObject({ access: 'write', reason: 'too-long', pinsUnparsed: true });
+  });
+
+  it('is an ordinary Bind when it is one', () => {
+    const { statements, take } = setUp();
+    take('flush', parse('', 'select $1'), flush);
+    const request = new Request();
+    const bytes = head(Frontend.Bind, 5_000_000, Buffer.alloc(8_192));
+    request.takeOversized(Frontend.Bind, bytes, 0, bytes.length, statements);
+    request.finish('unfinished');
+    expect(request).toMatchObject({ isStreaming: true, pinsUnparsed: false });
+    expect(request.reason).toBe('batch-undecided');
+  });
+
+  it('is refused where a longer name would not fit in', () => {
+    const { statements } = setUp();
+    const bytes = head(Frontend.Bind, 0x3fff_fffe, Buffer.alloc(8_192));
+    expect(() =>
+      new Request().takeOversized(Frontend.Bind, bytes, 0, bytes.length, statements),
+    ).toThrow(ProtocolError);
+  });
+});
+
+it('a FunctionCall belongs to the primary', () => {
+  const request = new Request();
+  const bytes = Buffer.from('F\0\0\0\x0e\0\0\0\0\0\0\0\0\0\0', 'latin1');
+  request.takeCall(bytes, 0, bytes.length, false);
+  expect(request).toMatchObject({
+    access: 'write',
+    reason: 'function-call',
+    end: 'call',
+    isExecuting: true,
+    replicaSafeInTransaction: false,
   });
 });
