@@ -431,6 +431,7 @@ export class ServerConnection {
       }
       this.#release(exchange);
     }
+    step?.failed?.();
     exchange.sink.refused();
     if (step === undefined || step.replacement === null) return forwardFrame;
     this.#replacement = step.replacement;

@@ -80,7 +80,8 @@ function classifyTransaction(statement: TransactionStmt): StatementClass {
     case 'TRANS_STMT_START': {
       const modes = transactionModes(statement.options ?? []);
       const effect: Effect = { kind: 'begin', ...modes };
-      return session('BEGIN', 'transaction-control', effect, standbyAccepts(modes));
+      const tag = statement.kind === 'TRANS_STMT_START' ? 'START TRANSACTION' : 'BEGIN';
+      return session(tag, 'transaction-control', effect, standbyAccepts(modes));
     }
     case 'TRANS_STMT_COMMIT':
       return control('COMMIT', { kind: 'commit', chain });

@@ -114,7 +114,7 @@ export class BatchBuilder {
         this.#steps.push(this.#queryStep(request));
         // A simple Query destroys the unnamed statement (exec_simple_query in postgres.c).
         this.#server.prepared.unnamed = null;
-        this.#session.statements.unnamed = null;
+        this.#forgetUnnamed();
         return;
       case Frontend.FunctionCall:
         this.#pass(buffer, start, end);
@@ -164,7 +164,7 @@ export class BatchBuilder {
     if (parsed === null) {
       // Too long to be held, so nobody could prepare it again: the session is pinned instead.
       this.#server.prepared.unnamed = null;
-      this.#session.statements.unnamed = null;
+      this.#forgetUnnamed();
       this.#pass(buffer, start, end);
       this.#steps.push(steps.parse);
       return;
@@ -172,9 +172,15 @@ export class BatchBuilder {
     const { statement: name, queryStart } = parseFields.read(buffer, start, end);
     if (name === '') {
       this.#server.prepared.unnamed = parsed.text;
-      this.#session.statements.unnamed = parsed;
+      const { statements } = this.#session;
+      statements.announce('', parsed);
       this.#pass(buffer, start, end);
-      this.#steps.push(steps.parse);
+      this.#steps.push({
+        ...steps.parse,
+        done: () => statements.confirm('', parsed),
+        // The old one went before the new one was read (drop_unnamed_stmt in postgres.c).
+        failed: () => statements.confirm('', null),
+      });
       return;
     }
     if (this.#session.statements.get(name) !== undefined) {
@@ -226,9 +232,8 @@ export class BatchBuilder {
       return;
     }
     // The statement stays on the server connection, for the next session that prepares it.
-    if (name === '') statements.unnamed = null;
-    else statements.announce(name, null);
-    this.#fake(closeComplete, name === '' ? null : () => statements.confirm(name, null));
+    statements.announce(name, null);
+    this.#fake(closeComplete, () => statements.confirm(name, null));
   }
 
   /** Sends a Bind or Describe under the name that the statement has there; false: it has none. */
@@ -261,6 +266,11 @@ export class BatchBuilder {
     this.#send(head);
     this.#pass(buffer, restOffset, end);
     return true;
+  }
+
+  #forgetUnnamed(): void {
+    this.#session.statements.announce('', null);
+    this.#session.statements.confirm('', null);
   }
 
   /** Puts in a Parse of the proxy's own; when it fails, its error is the client's. */

@@ -223,7 +223,7 @@ export class ClientSession implements InputOwner, RunnerOwner {
       case Frontend.CopyData:
       case Frontend.CopyDone:
       case Frontend.CopyFail:
-        // Left over from a COPY that failed (PostgresMain in postgres.c).
+        this.#copyAhead(type, buffer, start, end, isHead);
         return;
       default:
         this.#extendedMessage(type, buffer, start, end, isHead);
@@ -247,6 +247,23 @@ export class ClientSession implements InputOwner, RunnerOwner {
     if (type === Frontend.Sync) this.#dispatch('sync');
     else if (type === Frontend.Flush) this.#dispatch('flush');
     else if (request.bytes > heldMessageBytesMax) this.#dispatch('unfinished');
+  }
+
+  /**
+   * CopyData and its end, before the server has asked for them: they go with the batch whose COPY
+   * they may be for. Others are left over from a COPY that failed (PostgresMain in postgres.c).
+   */
+  #copyAhead(type: number, buffer: Buffer, start: number, end: number, isHead: boolean): void {
+    const request = this.#request;
+    if (request.count > 0) {
+      request.takeCopy(type, buffer, start, end, isHead);
+      if (isHead || request.bytes > heldMessageBytesMax) this.#dispatch('unfinished');
+      return;
+    }
+    if (!this.#runner.isBatchOpen) return;
+    if (isHead) this.#streaming = 'to-server';
+    const flows = this.#runner.copyAhead(type, buffer.subarray(start, end));
+    if (!flows) this.#input.holdBack(true);
   }
 
   /** What belongs to a COPY goes on as it is; anything else breaks the protocol. */

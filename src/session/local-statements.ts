@@ -2,7 +2,7 @@ import { consistencyLevels } from '../config.ts';
 import { ProxyError } from '../errors.ts';
 import { settingFromSet } from '../pool/settings.ts';
 import { TxStatus } from '../protocol/codes.ts';
-import type { Effect } from '../router/statement.ts';
+import type { Effect, StatementClass } from '../router/statement.ts';
 import { commandAnswer, type LocalAnswer, textOid } from './local-answer.ts';
 import { consistencySetting } from './read-floor.ts';
 import type { Request } from './request.ts';
@@ -33,17 +33,22 @@ export class LocalStatements {
   /** The answer, an error, or null: the request needs a server. */
   answer(request: Request, state: SessionState): LocalAnswer | ProxyError | null {
     if (request.end === 'call' || request.isStreaming) return this.#withoutServer(null, state);
-    const effect = onlyEffect(request);
+    const statement = onlyStatement(request);
+    const effect = statement?.effect ?? null;
     const known = this.#withoutServer(effect, state);
     if (known !== null) return known;
-    if (effect === null || this.#runner.isBatchOpen) return null;
+    if (statement === null || effect === null || this.#runner.isBatchOpen) return null;
+    if (this.#isNameTaken(request)) return null;
     if (effect.kind === 'set' && effect.name === consistencySetting) {
       return refuseUnknownLevel(settingFromSet(effect.name, effect.value).value);
     }
     if (effect.kind === 'show' && state.txStatus !== TxStatus.Failed) {
       return this.#show(effect.name, request, state);
     }
-    return request.end === 'query' ? this.#transactionControl(effect, state) : null;
+    if (effect.kind === 'deallocate' && effect.name !== null) {
+      return this.#deallocate(effect.name, request, state);
+    }
+    return request.end === 'query' ? this.#transactionControl(statement.tag, effect, state) : null;
   }
 
   /** A failed transaction that has no server any more: only its end is of use. */
@@ -64,21 +69,14 @@ export class LocalStatements {
   }
 
   /** BEGIN is answered at once and sent with the first statement, when its class is known. */
-  #transactionControl(effect: Effect, state: SessionState): LocalAnswer | null {
+  #transactionControl(tag: string, effect: Effect, state: SessionState): LocalAnswer | null {
     const { deferred, isAttached } = this.#runner;
-    if (
-      effect.kind === 'deallocate' &&
-      effect.name !== null &&
-      state.txStatus !== TxStatus.Failed
-    ) {
-      return this.#statements.remove(effect.name) ? commandAnswer('DEALLOCATE') : null;
-    }
     if (isAttached) return null;
     if (effect.kind === 'begin' && !state.inTransaction) {
       deferred.push(beginText(effect));
       state.txStatus = TxStatus.InTransaction;
       state.begin(effect);
-      return commandAnswer('BEGIN');
+      return commandAnswer(tag);
     }
     if (deferred.length === 0) return null;
     switch (effect.kind) {
@@ -95,6 +93,15 @@ export class LocalStatements {
       default:
         return null;
     }
+  }
+
+  /** The names of protocol statements are known here only; others are for the server to know. */
+  #deallocate(name: string, request: Request, state: SessionState): LocalAnswer | null {
+    const runsOnce = request.end === 'query' || (request.end === 'sync' && request.executes === 1);
+    if (!runsOnce || state.txStatus === TxStatus.Failed) return null;
+    if (!this.#statements.remove(name)) return null;
+    this.#keepParsed(request);
+    return commandAnswer('DEALLOCATE');
   }
 
   #show(name: string, request: Request, state: SessionState): LocalAnswer | ProxyError {
@@ -114,6 +121,16 @@ export class LocalStatements {
       if (parsed.text.name === '') this.#statements.unnamed = parsed;
       else this.#statements.add(parsed.text.name, parsed);
     }
+  }
+
+  /** A Parse of a name in use fails, which is for the server to say. */
+  #isNameTaken(request: Request): boolean {
+    return request.parsed.some(
+      (parsed) =>
+        parsed !== null &&
+        parsed.text.name !== '' &&
+        this.#statements.get(parsed.text.name) !== undefined,
+    );
   }
 
   #route(): LocalAnswer {
@@ -147,19 +164,19 @@ export function refuseUnknownLevel(value: string): ProxyError | null {
   );
 }
 
-/** The effect of a request that is nothing but one statement with an effect. */
-function onlyEffect(request: Request): Effect | null {
+/** The statement of a request that is nothing but one statement with an effect. */
+function onlyStatement(request: Request): StatementClass | null {
   if (request.end === 'query') {
     const statements = request.classified?.statements ?? [];
-    return statements.length === 1 ? statements[0]!.effect : null;
+    return statements.length === 1 ? statements[0]! : null;
   }
-  let only: Effect | null = null;
+  let only: StatementClass | null = null;
   for (const statement of request.executes > 0 ? request.executed : request.parsed) {
     if (statement === null) continue;
     const { statements } = statement.classified;
-    const effect = statements.length === 1 ? statements[0]!.effect : null;
-    if (effect === null || (only !== null && only !== effect)) return null;
-    only = effect;
+    const one = statements.length === 1 ? statements[0]! : null;
+    if (one === null || one.effect === null || (only !== null && only !== one)) return null;
+    only = one;
   }
   return only;
 }

@@ -98,6 +98,11 @@ export class RequestRunner implements ReplySink, BuilderSession {
   #awaitsAnswers = false;
   /** A part of the open batch has executed something. */
   #hasExecuted = false;
+  /**
+   * A Query or FunctionCall was sent inside a batch. PostgreSQL 18 then forgets, at Sync, to end the
+   * batch's transaction (xact_started in postgres.c): whatever comes next fails with XX000.
+   */
+  #isInterrupted = false;
   /** CopyDone and CopyFail messages of the batch that went out before the server asked for data. */
   #copyEndsAhead = 0;
   /** Nobody would notice if what is under way ran on another server instead. */
@@ -223,7 +228,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     leaveToItself(placed.pool, placed.server, {
       exchange: this.#exchange,
       address: this.#context.cluster.nodes[placed.node]!,
-      mayCancel: this.#request?.access === 'read' || this.#wasInTransaction,
+      mayCancel: this.#wasInTransaction || (this.#request?.mayBeCutOff ?? false),
       mustClose: midFrame || this.#state.pins.size > 0,
       copyToEnd: inCopy,
       lacksSync: this.#isBatchOpen,
@@ -335,6 +340,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     const mayRetry = this.#mayRetry(request, placed);
     server.socket.cork();
     if (this.#isBatchOpen) {
+      if (request.end === 'query' || request.end === 'call') this.#isInterrupted = true;
       // The parts before are answered and executed nothing: this one can still run elsewhere.
       this.#canRunAgain =
         mayRetry && exchange.isComplete && !exchange.isSkipping && !this.#hasExecuted;
@@ -623,6 +629,12 @@ export class RequestRunner implements ReplySink, BuilderSession {
 
   #release({ pool, server }: Placed): void {
     this.#placed = null;
+    if (this.#isInterrupted) {
+      this.#isInterrupted = false;
+      server.owner = null;
+      server.close('session-state');
+      return;
+    }
     giveBack(pool, server);
   }
 }

@@ -59,6 +59,8 @@ export class Request {
   classified: Classified | null = null;
   /** Execute messages in it. */
   executes = 0;
+  /** CopyDone and CopyFail messages in it. */
+  copyEnds = 0;
   /** The proxy refuses it: the server is made to fail, with this error. */
   failure: ProxyError | null = null;
   /** It holds a statement that nobody has read: only its server connection knows what it does. */
@@ -88,6 +90,7 @@ export class Request {
     this.replicaSafeInTransaction = true;
     this.classified = null;
     this.executes = 0;
+    this.copyEnds = 0;
     this.isStreaming = false;
     this.pinsUnparsed = false;
     this.failure = null;
@@ -97,6 +100,11 @@ export class Request {
   /** It runs something, rather than only preparing or describing it. */
   get isExecuting(): boolean {
     return this.executes > 0 || this.end === 'query' || this.end === 'call';
+  }
+
+  /** Nobody misses what it does when its client is gone. What lacks its Sync is rolled back. */
+  get mayBeCutOff(): boolean {
+    return this.access === 'read' || this.reason === 'batch-undecided';
   }
 
   get count(): number {
@@ -201,6 +209,13 @@ export class Request {
       default:
         return;
     }
+  }
+
+  /** CopyData or its end, sent before the server has asked for it. */
+  takeCopy(type: number, buffer: Buffer, start: number, end: number, isHead: boolean): void {
+    this.isStreaming = isHead;
+    this.#push(type, buffer, start, end);
+    if (type !== Frontend.CopyData) this.copyEnds += 1;
   }
 
   /** No more messages will join: decides what the batch is as a whole. */

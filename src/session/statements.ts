@@ -31,12 +31,12 @@ export class ClientStatements {
 
   /** The statement of that name when the server reads what is sent next. */
   get(name: string): ClientStatement | undefined {
-    if (name === '') return this.unnamed ?? undefined;
     const announced = this.#announced.get(name);
-    return announced === undefined ? this.#named.get(name) : (announced ?? undefined);
+    if (announced !== undefined) return announced ?? undefined;
+    return name === '' ? (this.unnamed ?? undefined) : this.#named.get(name);
   }
 
-  /** A Parse (or, null, a Close) of this name goes out; its answer brings `add` or `remove`. */
+  /** A Parse (or, null, a Close) of this name goes out; its answer brings `confirm`. */
   announce(name: string, statement: ClientStatement | null): void {
     this.#announced.set(name, statement);
   }
@@ -51,7 +51,8 @@ export class ClientStatements {
     const confirmed = this.#confirmed;
     this.forget();
     for (const [name, statement] of confirmed) {
-      if (statement === null) this.remove(name);
+      if (name === '') this.unnamed = statement;
+      else if (statement === null) this.remove(name);
       else this.add(name, statement);
     }
   }
