@@ -7,6 +7,8 @@ import type { Pool } from './pool.ts';
 import type { ServerConnection } from './server-connection.ts';
 import { steps } from './step.ts';
 
+const cancelAgainMs = 200;
+
 export interface ServerEndpoint {
   readonly host: string;
   readonly port: number;
@@ -22,13 +24,26 @@ export function giveBack(pool: Pool, server: ServerConnection): void {
 /** Cancels what the server runs for its session; the connection stays out of the pool meanwhile. */
 export function cancelOn(address: ServerEndpoint, pool: Pool, server: ServerConnection): void {
   sendCancelRequest(address, server, () => {
-    if (server.owner !== null || server.closedFor !== null || !server.isQuiet) return;
+    if (server.owner !== null || server.closedFor !== null) return;
+    if (!server.isQuiet) {
+      cancelAgain(address, pool, server);
+      return;
+    }
     if (server.txStatus !== TxStatus.Idle || server.cancelsInFlight > 0) return;
     // The signal was sent; a round trip makes sure that it hits nothing but this.
     server.runOwn(query(''), () => {
       if (server.isReleasable) giveBack(pool, server);
     });
   });
+}
+
+/** A cancel request that overtakes its statement, or comes between two, has no effect. */
+function cancelAgain(address: ServerEndpoint, pool: Pool, server: ServerConnection): void {
+  const timer = setTimeout(() => {
+    if (server.owner !== null || server.closedFor !== null || server.isQuiet) return;
+    cancelOn(address, pool, server);
+  }, cancelAgainMs);
+  timer.unref();
 }
 
 export interface Abandoned {
