@@ -99,7 +99,8 @@ export class LocalStatements {
   #deallocate(name: string, request: Request, state: SessionState): LocalAnswer | null {
     const runsOnce = request.end === 'query' || (request.end === 'sync' && request.executes === 1);
     if (!runsOnce || state.txStatus === TxStatus.Failed) return null;
-    if (!this.#statements.remove(name)) return null;
+    // Names on the wire are bytes; the grammar has read these as UTF-8.
+    if (!this.#statements.remove(Buffer.from(name).toString('latin1'))) return null;
     this.#keepParsed(request);
     return commandAnswer('DEALLOCATE');
   }
