@@ -345,7 +345,11 @@ export class RequestRunner implements ReplySink, BuilderSession {
       this.#canRunAgain =
         mayRetry && exchange.isComplete && !exchange.isSkipping && !this.#hasExecuted;
       exchange.makeRoom();
-      if (this.#canRunAgain) exchange.restart(request.isExecuting);
+      if (this.#canRunAgain) {
+        // What they have prepared is there for the client, also when this one runs again.
+        this.statements.settle();
+        exchange.restart(request.isExecuting);
+      }
     } else {
       this.#canRunAgain = mayRetry;
       this.statements.settle();

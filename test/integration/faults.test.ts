@@ -177,28 +177,38 @@ describe('what a replica refuses', () => {
   });
   afterEach(() => client.end());
 
-  it('a read cancelled by a recovery conflict runs again, unnoticed', async () => {
-    for (const replica of cluster.replicas) {
-      await replica.setting('max_standby_streaming_delay', '0');
-      await replica.setting('hot_standby_feedback', 'off');
-    }
-    await cluster.primary.query(`
-      create table victims (id int);
-      insert into victims select generate_series(1, 1000)`);
-    await cluster.waitForCatchup();
-    const before = await retries();
-    const sql = 'select (select count(*) from victims)::int as count, pg_sleep(1)';
-    const reading = client.query(sql);
-    const isReading = async (replica: TestNode) => {
+  describe('a read cancelled by a recovery conflict', () => {
+    beforeAll(async () => {
+      for (const replica of cluster.replicas) {
+        await replica.setting('max_standby_streaming_delay', '0');
+        await replica.setting('hot_standby_feedback', 'off');
+      }
+      await cluster.primary.query('create table victims (id int)');
+    });
+
+    async function isReading(replica: TestNode): Promise<boolean> {
       const like = "query like '%victims%' and wait_event = 'PgSleep'";
       return (await replica.query(`select from pg_stat_activity where ${like}`)).length > 0;
-    };
-    const somewhere = async () => (await isReading(replica1)) || (await isReading(replica2));
-    await eventually(somewhere, 'a replica runs the long read');
-    await cluster.primary.query('delete from victims where id > 10');
-    await cluster.primary.query('vacuum victims');
-    expect((await reading).rows[0].count).toBe(10);
-    expect(await retries()).toBe(before + 1);
+    }
+
+    it.each(driverKinds)('runs again, unnoticed by a client of kind %s', async (kind) => {
+      await cluster.primary.query('insert into victims select generate_series(1, 1000)');
+      await cluster.waitForCatchup();
+      const driver = await connectDriver(kind, proxy);
+      // Another statement with as many parameters, which must not be mistaken for it.
+      expect(await driver.query('select $1::int as count', [-1])).toEqual([{ count: -1 }]);
+      const before = await retries();
+      const sql = 'select (select count(*) from victims)::int as count, pg_sleep($1)';
+      const reading = driver.query(sql, [1]);
+      const somewhere = async () => (await isReading(replica1)) || (await isReading(replica2));
+      await eventually(somewhere, 'a replica runs the long read');
+      await cluster.primary.query('delete from victims where id > 10');
+      await cluster.primary.query('vacuum victims');
+      expect(await reading).toMatchObject([{ count: 10 }]);
+      expect(await retries()).toBe(before + 1);
+      await cluster.primary.query('delete from victims');
+      await driver.end();
+    });
   });
 
   it('a read that turns out to write runs on the primary, and goes there at once next time', async () => {
