@@ -90,8 +90,11 @@ export class ServerConnection {
   onClosed: ((connection: ServerConnection, reason: DisconnectReason) => void) | null = null;
 
   readonly #exchanges: Exchange[] = [];
-  /** Bytes of a frame that is inspected whole and has not arrived whole. */
-  #stash: Buffer | null = null;
+  /** Chunks of a frame that is inspected whole and has not arrived whole. */
+  #stash: Buffer[] = [];
+  #stashBytes = 0;
+  /** With fewer bytes there is nothing to be done. */
+  #wantedBytes = 0;
   /** Bytes still to come of a streamed frame, and what happens to them. */
   #remaining = 0;
   #remainingAction = forwardFrame;
@@ -149,6 +152,12 @@ export class ServerConnection {
   /** False: stop producing until the sink's `drained`. */
   send(bytes: Buffer): boolean {
     return this.socket.write(bytes);
+  }
+
+  /** Calls back when the server is at this exchange: at once, later, or never if it is not there. */
+  whenNext(exchange: Exchange, reached: () => void): void {
+    if (this.#exchanges[0] === exchange) reached();
+    else if (this.#exchanges.includes(exchange)) exchange.reached = reached;
   }
 
   /** Runs a simple query of the proxy's own; its replies are dropped. */
@@ -211,9 +220,12 @@ export class ServerConnection {
 
   #take(arrived: Buffer): void {
     let chunk = arrived;
-    if (this.#stash !== null) {
-      chunk = Buffer.concat([this.#stash, arrived]);
-      this.#stash = null;
+    if (this.#stash.length > 0) {
+      this.#stash.push(arrived);
+      this.#stashBytes += arrived.length;
+      if (this.#stashBytes < this.#wantedBytes) return;
+      chunk = Buffer.concat(this.#stash, this.#stashBytes);
+      this.#stash = [];
     }
     let at = 0;
     /** Start of the run of frames that leaves as one slice; -1: none. */
@@ -248,7 +260,14 @@ export class ServerConnection {
       this.#forward(chunk, runStart, at);
       this.#isMidFrame = this.#remaining > 0 && this.#exchanges[0]?.holding === false;
     }
-    if (at < chunk.length) this.#stash = chunk.subarray(at);
+    if (at < chunk.length) this.#keep(chunk.subarray(at));
+  }
+
+  #keep(rest: Buffer): void {
+    this.#stash.push(rest);
+    this.#stashBytes = rest.length;
+    this.#wantedBytes =
+      rest.length < frameHeaderBytes ? frameHeaderBytes : 1 + rest.readUInt32BE(1);
   }
 
   /** Deals with the frame at [start,end); returns the new start of the run (-1: none). */
@@ -486,6 +505,13 @@ export class ServerConnection {
     exchange.held = [];
     exchange.heldBytes = 0;
     for (const bytes of held) this.#emit(exchange, bytes);
+  }
+
+  #begin(exchange: Exchange): void {
+    const { reached } = exchange;
+    exchange.reached = null;
+    reached?.();
+    this.#emitFakes(exchange);
   }
 
   #finish(exchange: Exchange, status: number): void {

@@ -634,6 +634,27 @@ describe('backpressure', () => {
     expect(frameTypes(pieces.pop()!)).toBe('CZ');
   });
 
+  it('puts a large notice together once, not with every piece', () => {
+    const { socket, sink } = checkedOut([steps.query]);
+    const large = noticeResponse(report('NOTICE', '00000', 'x'.repeat(4 * 1024 * 1024)));
+    let copiedBytes = 0;
+    const { concat } = Buffer;
+    Buffer.concat = (list, ...rest) => {
+      const whole = concat(list, ...rest);
+      copiedBytes += whole.length;
+      return whole;
+    };
+    try {
+      for (let at = 0; at < large.length; at += 4096) {
+        socket.emit('data', large.subarray(at, at + 4096));
+      }
+    } finally {
+      Buffer.concat = concat;
+    }
+    expect(sink.bytes.equals(large)).toBe(true);
+    expect(copiedBytes).toBeLessThan(2 * large.length);
+  });
+
   it('holds a paused server back by its own socket', async () => {
     const listener = createServer().listen(0, '127.0.0.1');
     await once(listener, 'listening');
