@@ -157,10 +157,18 @@ class RunningProxy {
     this.#cluster.destroy();
   }
 
+  /** Nothing may be committed any more where the new primary would not have it. */
+  #leaveFormerPrimaries(): void {
+    for (const { node, role } of this.monitor.nodes) {
+      if (role === 'down' || role === 'fenced') this.#cluster.closeNode(node, 'node-down', true);
+    }
+  }
+
   #monitored(event: MonitorEvent): void {
     logMonitorEvent(this.#log, event, this.#config.nodes);
     if (event.type === 'primary-changed') {
       this.#databases.primaryChanged();
+      if (event.node !== -1) this.#leaveFormerPrimaries();
     } else if (event.type === 'node-fenced') {
       this.#cluster.closeNode(event.node, 'node-down', true);
     } else if (event.type === 'node-down') {

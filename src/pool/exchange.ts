@@ -11,6 +11,10 @@ export interface ReplySink {
   retries(exchange: Exchange, buffer: Buffer, start: number, end: number): boolean;
   /** An ErrorResponse is being forwarded. */
   refused(): void;
+  /** A ParameterStatus came. False: the client is not to hear of it. */
+  reports(name: string, value: string): boolean;
+  /** ReadyForQuery is about to be forwarded: what to say in front of it, or null. */
+  lastWords(): Buffer | null;
   /** ReadyForQuery came (and was forwarded unless the exchange is `dropped`). */
   ready(exchange: Exchange, status: number): void;
   /** The server waits for CopyData (CopyInResponse or CopyBothResponse was forwarded). */
@@ -49,6 +53,8 @@ export class Exchange {
   emitted = false;
   /** The first ErrorResponse of an exchange without a sink. */
   error: Buffer | null = null;
+  /** Called once when the server is at this exchange. */
+  reached: (() => void) | null = null;
   /** Called instead of a sink's `ready`, for the proxy's own exchanges. */
   readonly finished: ((exchange: Exchange, status: number) => void) | null;
 
@@ -71,6 +77,7 @@ export class Exchange {
     this.dropped = false;
     this.emitted = false;
     this.error = null;
+    this.reached = null;
   }
 
   /** The replies so far were delivered, and what comes next may still run elsewhere. */

@@ -331,7 +331,11 @@ export class ServerConnection {
     if (type === Backend.ErrorResponse) return this.#error(exchange, chunk, start, end);
     if (type === Backend.NotificationResponse || type === Backend.NoticeResponse) {
       const forOwner = exchange === undefined && this.owner !== null;
-      return forOwner || this.#isForwarded(exchange) ? forwardFrame : skipFrame;
+      if (forOwner || this.#isForwarded(exchange)) return forwardFrame;
+      // It is the session's, though it came while the proxy asked something of its own.
+      const isNotification = type === Backend.NotificationResponse;
+      if (isNotification && this.owner?.forward(chunk.subarray(start, end)) === false) this.pause();
+      return skipFrame;
     }
     if (exchange === undefined) {
       this.close('protocol-violation');
@@ -421,7 +425,8 @@ export class ServerConnection {
   ): number {
     const { name, value } = parameterStatusFields(chunk, start, end);
     this.params.set(name, value);
-    return this.#isForwarded(exchange) ? forwardFrame : skipFrame;
+    if (!this.#isForwarded(exchange)) return skipFrame;
+    return exchange?.sink?.reports(name, value) === false ? skipFrame : forwardFrame;
   }
 
   #error(exchange: Exchange | undefined, chunk: Buffer, start: number, end: number): number {
@@ -519,7 +524,7 @@ export class ServerConnection {
     this.txStatus = status;
     const next = this.#exchanges[0];
     if (next === undefined) this.prepared.settle();
-    else this.#emitFakes(next);
+    else this.#begin(next);
     if (exchange.sink !== null) exchange.sink.ready(exchange, status);
     else exchange.finished?.(exchange, status);
     if (this.#exchanges.length === 0 && this.onQuiet !== null) {

@@ -32,7 +32,11 @@ export class LocalStatements {
 
   /** The answer, an error, or null: the request needs a server. */
   answer(request: Request, state: SessionState): LocalAnswer | ProxyError | null {
-    if (request.end === 'call' || request.isStreaming) return this.#withoutServer(null, state);
+    // A Query that stands in a batch is not all there is to answer.
+    const isMixed = request.end === 'query' && request.count > 1;
+    if (request.end === 'call' || request.isStreaming || isMixed) {
+      return this.#withoutServer(null, state);
+    }
     const statement = onlyStatement(request);
     const effect = statement?.effect ?? null;
     const known = this.#withoutServer(effect, state);

@@ -243,7 +243,13 @@ export class Placement {
     }
     const { error } = failure;
     if (error instanceof ServerLoginError && !passingLoginFailures.has(error.sqlstate)) {
-      failed(error);
+      // A role or database made just now may not have reached a replica yet.
+      if (this.#route === 'replica' && node !== monitor.primary()) {
+        this.#failedNodes.add(node);
+        this.#toReplica('retry');
+      } else {
+        failed(error);
+      }
       return;
     }
     monitor.nudge(node);

@@ -108,6 +108,10 @@ export class RequestRunner implements ReplySink, BuilderSession {
   /** Nobody would notice if what is under way ran on another server instead. */
   #canRunAgain = false;
   #borrowed: PreparedText[] = [];
+  /** A cancel request came for the request that is under way. */
+  #isCancelled = false;
+  /** The running transaction has changed what the catalog says; it counts when it commits. */
+  #hasChangedCatalog = false;
   /** What was sent last ends in an error of ours: what the client sends of it goes nowhere. */
   #isHeadUnsent = false;
 
@@ -155,10 +159,12 @@ export class RequestRunner implements ReplySink, BuilderSession {
   /** Runs a request: on the server the session holds, else wherever it belongs. */
   run(request: Request): void {
     this.#request = request;
+    this.#isCancelled = false;
     this.#attempts = 1;
     this.#retry = null;
     this.#placement.forgetFailures();
-    this.#wasInTransaction = this.#state.inTransaction && this.deferred.length === 0;
+    const isBegun = this.deferred.length === 0 || this.#isBatchOpen;
+    this.#wasInTransaction = this.#state.inTransaction && isBegun;
     if (this.#placed === null) {
       this.#place(this.#decide(request));
       return;
@@ -172,7 +178,11 @@ export class RequestRunner implements ReplySink, BuilderSession {
       }
       return;
     }
-    if (this.#wasInTransaction && !request.replicaSafeInTransaction && !this.#placed.isPrimary) {
+    if (
+      this.#wasInTransaction &&
+      !this.#placed.isPrimary &&
+      !this.#mayStay(request, this.#placed)
+    ) {
       this.#refuse(new ProxyError('notOnReplica'), this.#placed);
       return;
     }
@@ -213,7 +223,11 @@ export class RequestRunner implements ReplySink, BuilderSession {
       return true;
     }
     const { server, node, pool } = this.#placed;
-    cancelOn(this.#context.cluster.nodes[node]!, pool, server);
+    // What the proxy has put in front (BEGIN, settings) must not be hit in its place.
+    this.#isCancelled = true;
+    server.whenNext(this.#exchange, () => {
+      cancelOn(this.#context.cluster.nodes[node]!, pool, server);
+    });
     return false;
   }
 
@@ -281,6 +295,14 @@ export class RequestRunner implements ReplySink, BuilderSession {
     return request.isExecuting && !this.#context.monitor.isEligible(placed.node, requirement);
   }
 
+  /** The replica of a READ ONLY transaction can run this request of it as the primary would. */
+  #mayStay(request: Request, placed: Placed): boolean {
+    if (!request.replicaSafeInTransaction) return false;
+    if (!request.beginsAnew) return true;
+    const requirement = this.#floor.requirement(this.#state.settings);
+    return this.#context.monitor.isEligible(placed.node, requirement);
+  }
+
   #reasonHere(request: Request, placed: Placed): RouteReason {
     if (!placed.isPrimary) return this.#wasInTransaction ? 'read-only-transaction' : 'read';
     if (request.access === 'write') return request.reason ?? 'write';
@@ -322,7 +344,12 @@ export class RequestRunner implements ReplySink, BuilderSession {
         this.lost(this.#exchange, null, false);
       } else if (exchange.error === null) {
         server.settings = settings;
-        this.#transmit(placed);
+        if (this.#isCancelled) {
+          this.#release(placed);
+          this.#notPlaced(new ProxyError('queryCanceled'));
+        } else {
+          this.#transmit(placed);
+        }
       } else {
         server.settings = null;
         this.#release(placed);
@@ -357,7 +384,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
       this.#hasExecuted = false;
       this.#copyEndsAhead = 0;
       this.#bringSettings(server);
-      if (this.deferred.length > 0) server.runOwn(query(this.deferred.join('; ')), () => {});
+      this.#sendDeferred(server);
       exchange.reset(mayRetry && request.isExecuting);
     }
     this.#hasExecuted ||= request.isExecuting;
@@ -408,11 +435,14 @@ export class RequestRunner implements ReplySink, BuilderSession {
     if (server.txStatus === TxStatus.InTransaction) server.changeSettings(settings);
     else server.settings = settings;
     if (sql === '') return;
-    server.runOwn(query(sql), (exchange) => {
-      if (exchange.error === null) return;
-      // What follows runs with other settings than the client's: its result is not shown.
-      server.close('session-state', errorField(exchange.error, 0, exchange.error.length, 'M'));
-    });
+    // What follows a failure runs with other settings than the client's: its result is not shown.
+    server.runOwn(query(sql), (exchange) => closeIfFailed(server, exchange));
+  }
+
+  #sendDeferred(server: ServerConnection): void {
+    if (this.deferred.length === 0) return;
+    // What follows a failure runs outside the transaction that the client has begun.
+    server.runOwn(query(this.deferred.join('; ')), (exchange) => closeIfFailed(server, exchange));
   }
 
   /** Makes the server fail the transaction as it would have, with an error of ours. */
@@ -537,9 +567,11 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#isBatchOpen = false;
     this.#state.ready(status, this.#sawError, placed.server);
     this.#learn(request);
-    if (request.ddl) this.#context.databases.changed(this.#database);
+    this.#hasChangedCatalog ||= request.ddl;
     this.#raiseFloor(request, placed);
     if (status === TxStatus.Idle) {
+      if (this.#hasChangedCatalog) this.#context.databases.changed(this.#database);
+      this.#hasChangedCatalog = false;
       this.statements.endTransaction();
       // A COPY that failed has not ended the message that the client is sending.
       if (this.#state.pins.size === 0 && !this.#owner.isMidMessage) this.#release(placed);
@@ -641,4 +673,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
     }
     giveBack(pool, server);
   }
+}
+
+function closeIfFailed(server: ServerConnection, { error }: Exchange): void {
+  if (error !== null) server.close('session-state', errorField(error, 0, error.length, 'M'));
 }

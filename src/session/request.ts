@@ -51,6 +51,8 @@ export class Request {
   /** All its statements are of the kind that any server can run: SET, SHOW ... */
   sessionOnly = true;
   hasEffects = false;
+  /** Behind the end of a transaction it goes on, with a new snapshot. */
+  beginsAnew = false;
   /** It opens a transaction, with these modes. */
   begins: TransactionModes | null = null;
   ddl = false;
@@ -86,6 +88,7 @@ export class Request {
     this.sessionOnly = true;
     this.hasEffects = false;
     this.begins = null;
+    this.beginsAnew = false;
     this.ddl = false;
     this.replicaSafeInTransaction = true;
     this.classified = null;
@@ -195,7 +198,8 @@ export class Request {
         const statement = statements.portal(portal) ?? null;
         this.executed[this.count - 1] = statement;
         this.executes += 1;
-        if (statement === null) this.#needsPrimary('cursor');
+        // A cursor that SQL has declared: it is wherever its transaction is.
+        if (statement === null) this.#doubt('cursor');
         else this.#judge(statement.classified);
         return;
       }
@@ -225,7 +229,7 @@ export class Request {
     if (end === 'unfinished' || (end === 'flush' && isBegun)) {
       // What is sent before its Sync is known could still go on to write, and where a portal was
       // made it has to be executed.
-      this.#needsPrimary('batch-undecided');
+      this.#doubt('batch-undecided');
     } else if (end === 'flush') {
       // Nothing is executed yet: what was parsed says where it will be.
       for (const parsed of this.parsed) if (parsed) this.#judge(parsed.classified);
@@ -258,10 +262,15 @@ export class Request {
     this.bytes += end - start;
   }
 
-  #needsPrimary(reason: PrimaryReason): void {
+  /** In doubt: the primary, unless a READ ONLY transaction already holds it to a replica. */
+  #doubt(reason: PrimaryReason): void {
     if (this.access === 'read') this.reason = reason;
     this.access = 'write';
     this.sessionOnly = false;
+  }
+
+  #needsPrimary(reason: PrimaryReason): void {
+    this.#doubt(reason);
     this.replicaSafeInTransaction = false;
   }
 
@@ -275,11 +284,21 @@ export class Request {
     } else {
       this.learnable.push(classified);
     }
+    let isBehindEnd = false;
     for (const statement of classified.statements) {
+      const { effect } = statement;
       if (statement.access !== 'session') this.sessionOnly = false;
-      if (statement.effect?.kind === 'begin') this.begins = statement.effect;
+      if (effect?.kind === 'begin') this.begins = effect;
       if (statement.ddl) this.ddl = true;
-      if (!statement.replicaSafeInTransaction) this.replicaSafeInTransaction = false;
+      // Behind a COMMIT nothing says any more that the transaction is READ ONLY.
+      const isSafe =
+        statement.replicaSafeInTransaction && !(isBehindEnd && statement.access === 'write');
+      if (!isSafe) this.replicaSafeInTransaction = false;
+      if (isBehindEnd) this.beginsAnew = true;
+      if (effect?.kind === 'commit' || effect?.kind === 'rollback') {
+        isBehindEnd = true;
+        if (effect.chain) this.beginsAnew = true;
+      }
     }
   }
 }

@@ -6,6 +6,16 @@ import type { Effect, PinReason, TransactionModes } from '../router/statement.ts
 /** No transaction has said anything about itself. */
 const noModes: TransactionModes = { readOnly: null, isolation: null, deferrable: null };
 
+/** What DISCARD ALL takes away; libraries and connections that functions opened stay. */
+const discardable: readonly PinReason[] = [
+  'temp-table',
+  'listen',
+  'advisory-lock',
+  'hold-cursor',
+  'sql-prepare',
+  'unknown-set',
+];
+
 /** Set with SET, but they belong to the transaction: the server forgets them by itself. */
 const isTransactionSetting = (name: string) => name.startsWith('transaction_');
 
@@ -38,11 +48,21 @@ export class SessionState {
   #unpinned: readonly PinReason[] = [];
   #committed: Settings;
   #savepoints: Savepoint[] = [];
+  /** RESET, or DISCARD ALL, is part of the running request. */
+  #wasReset = false;
 
   constructor(base: Settings) {
     this.base = base;
     this.settings = base;
     this.#committed = base;
+  }
+
+  /** RESET has brought this parameter back to what the startup packet asked for. */
+  isBackAtBase(parameter: string): boolean {
+    if (!this.#wasReset) return false;
+    const name = parameter.toLowerCase();
+    const initial = this.base.get(name);
+    return initial !== undefined && this.settings.get(name) === initial;
   }
 
   get inTransaction(): boolean {
@@ -183,7 +203,7 @@ export class SessionState {
 
   #discardAll(server: ServerConnection): void {
     this.#resetAll(server, false);
-    this.pins.clear();
+    for (const reason of discardable) this.pins.delete(reason);
     server.prepared.clear();
   }
 

@@ -79,8 +79,9 @@ export class ClientStatements {
     return true;
   }
 
+  /** All named ones: DEALLOCATE ALL. */
   removeAll(): void {
-    this.#confirmed = [];
+    this.#confirmed = this.#confirmed.filter(([name]) => name === '');
     for (const name of [...this.#named.keys()]) this.remove(name);
   }
 

@@ -50,14 +50,17 @@ const threeNodes: readonly NodeRole[] = ['primary', 'replica', 'replica'];
 
 describe('a read', () => {
   it('goes to the least busy of the replicas that are fresh enough', async () => {
-    const { nodes, servers, placement, outcome } = setUp(threeNodes);
+    const { nodes, servers, placement, outcome } = setUp(threeNodes, { size: 5 });
     nodes.eligible.delete(2);
-    placement.place(read, requirement);
-    await servers.accept(1);
+    const node1 = Array(4).fill('1 read');
+    for (const _ of node1) placement.place(read, requirement);
+    while (servers.pending[1]!.length > 0) await servers.accept(1);
+    expect(outcome()).toEqual(node1);
     nodes.eligible.add(2);
-    placement.place(read, requirement);
-    await servers.accept(2);
-    expect(outcome()).toEqual(['1 read', '2 read']);
+    const node2 = Array(4).fill('2 read');
+    for (const _ of node2) placement.place(read, requirement);
+    while (servers.pending[2]!.length > 0) await servers.accept(2);
+    expect(outcome()).toEqual([...node1, ...node2]);
   });
 
   it('is shared by replicas that are equally busy', async () => {
@@ -240,10 +243,21 @@ describe('a write', () => {
 describe('a refusal', () => {
   const login = (sqlstate: string) => new ServerLoginError(sqlstate, 'no', Buffer.alloc(0));
 
-  it('of the login is the answer, unless it passes', async () => {
-    const { servers, placement, codes, outcome } = setUp(['primary', 'replica']);
+  it('of the login by a replica sends the read on: it may not have the role yet', async () => {
+    const { nodes, servers, placement, codes, outcome } = setUp(['primary', 'replica']);
     placement.place(read, requirement);
-    await servers.refuse(1, login('28P01'));
+    await servers.refuse(1, login('28000'));
+    await servers.accept(0);
+    expect(codes()).toEqual([]);
+    expect(outcome()).toHaveLength(1);
+    // The node itself is well: other roles go on using it.
+    expect(nodes.nudged).toEqual([]);
+  });
+
+  it('of the login by the primary is the answer, unless it passes', async () => {
+    const { servers, placement, codes, outcome } = setUp(['primary', 'replica']);
+    placement.place(write, requirement);
+    await servers.refuse(0, login('28P01'));
     expect(codes()).toEqual(['28P01']);
     for (const sqlstate of ['57P03', '57P01', '57P02', '53300', '53400']) {
       placement.place(write, requirement);
