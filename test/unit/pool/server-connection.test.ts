@@ -410,6 +410,19 @@ describe('holding back', () => {
     expect(sink.events).toEqual(['refused', 'ready I']);
   });
 
+  it('starts anew on another connection when one was lost', () => {
+    const { socket, sink, exchange } = checkedOut(extended, true);
+    socket.deliver(parseComplete, bindComplete);
+    socket.emit('close');
+    expect(sink.events).toEqual(['lost -']);
+    const other = fakeServer();
+    exchange.reset(true);
+    exchange.steps.push(...extended);
+    other.connection.expect(exchange);
+    other.socket.deliver(parseComplete, bindComplete, noData, selected, readyForQueryIdle);
+    expect(sink.types).toBe('12nCZ');
+  });
+
   it('does not hold a flood of notices', () => {
     const { socket, sink, exchange } = checkedOut([steps.query], true);
     const flood = Buffer.concat(Array.from({ length: 1000 }, () => notice));
