@@ -29,6 +29,8 @@ interface Entry {
   readonly pool: Pool;
 }
 
+const poolKey = (database: string, user: string) => `${database}\0${user}`;
+
 /** The pools of all nodes, and the prepared texts that their connections share. */
 export class Cluster {
   readonly nodes: readonly NodeConfig[];
@@ -49,7 +51,7 @@ export class Cluster {
   pool(node: number, login: ServerLogin): Pool {
     const pools = this.#pools[node];
     if (pools === undefined) throw new RangeError(`no node ${node}`);
-    const key = `${login.database}\0${login.user}`;
+    const key = poolKey(login.database, login.user);
     const known = pools.get(key);
     if (known !== undefined) return known.pool;
     const pool = new Pool({
@@ -59,6 +61,14 @@ export class Cluster {
     });
     pools.set(key, { login, pool });
     return pool;
+  }
+
+  /** Some node has a connection of this login open: its database and role are there. */
+  isConnected(database: string, user: string): boolean {
+    return this.#pools.some((pools) => {
+      const stat = pools.get(poolKey(database, user))?.pool.stat;
+      return stat !== undefined && stat.active + stat.idle > 0;
+    });
   }
 
   /** Takes the node out: its connections are closed, also those in use when `all`. */

@@ -8,6 +8,8 @@ type Volatility = 'immutable' | 'stable' | 'volatile';
 const reloadEveryMs = 60_000;
 /** A burst of DDL is followed by one reload. */
 const reloadDelayMs = 20;
+/** SQLSTATE of a database that does not exist. */
+const invalidCatalogName = '3D000';
 const connectTimeoutMs = 5_000;
 const queryTimeoutMs = 30_000;
 
@@ -29,6 +31,8 @@ export interface DatabaseCatalogOptions {
   /** What is known has changed. */
   readonly changed: () => void;
   readonly failed: (message: string) => void;
+  /** The database does not exist (any more): nothing is loaded again. */
+  readonly gone: () => void;
 }
 
 /** What the primary's pg_proc says of one database, loaded on a connection of its own. */
@@ -109,6 +113,11 @@ export class DatabaseCatalog implements FunctionCatalog {
       });
       this.#take(rows);
     } catch (error) {
+      if (error instanceof pg.DatabaseError && error.code === invalidCatalogName) {
+        this.close();
+        this.#options.gone();
+        return;
+      }
       this.#options.failed(error instanceof Error ? error.message : String(error));
     } finally {
       await client.end().catch(() => {});

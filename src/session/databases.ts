@@ -50,6 +50,7 @@ export class Databases {
       database: name,
       primary: this.#primary,
       changed: () => classifier.catalogChanged(),
+      gone: () => this.#databases.delete(name),
       failed: (problem) =>
         this.#log.warn(
           { database: name, problem },

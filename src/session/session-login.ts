@@ -34,7 +34,8 @@ export async function reportedAtLogin(
 ): Promise<ReadonlyMap<string, string>> {
   const { user, database, base } = session;
   const known = context.templates.get(user, database, base.key);
-  if (known !== null) return known;
+  // Without any connection nobody can say that the database still exists.
+  if (known !== null && context.cluster.isConnected(database, user)) return known;
   const placed = await placeLogin(session, context);
   const { server } = placed;
   try {

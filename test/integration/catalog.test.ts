@@ -1,0 +1,87 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startTestCluster, type TestCluster } from '../support/cluster.ts';
+import { eventually, startTestProxy, type TestProxy } from '../support/proxy.ts';
+
+describe('what is known of functions', () => {
+  let cluster: TestCluster;
+  let proxy: TestProxy;
+
+  beforeAll(async () => {
+    cluster = await startTestCluster({ replicas: 1 });
+    proxy = await startTestProxy(cluster);
+  });
+
+  afterAll(async () => {
+    await proxy?.stop();
+    await cluster?.stop();
+  });
+
+  async function routeOf(sql: string): Promise<{ role: string; reason: string }> {
+    const client = await proxy.client();
+    await client.query(sql);
+    const { rows } = await client.query('SHOW tidemark.route');
+    await client.end();
+    return { role: rows[0].role, reason: rows[0].reason };
+  }
+
+  test('follows DDL that goes through the proxy, when it commits', async () => {
+    const client = await proxy.client();
+    await client.query(
+      'CREATE FUNCTION answer() RETURNS int LANGUAGE sql STABLE AS $$ SELECT 42 $$',
+    );
+    await eventually(
+      async () => (await routeOf('SELECT answer()')).role === 'replica',
+      'the stable function is read on the replica',
+    );
+    await client.query('BEGIN');
+    await client.query(
+      'CREATE OR REPLACE FUNCTION answer() RETURNS int LANGUAGE sql VOLATILE AS $$ SELECT 43 $$',
+    );
+    await client.query('COMMIT');
+    await eventually(
+      async () => (await routeOf('SELECT answer()')).reason === 'volatile-function',
+      'the volatile function is called on the primary',
+    );
+    await client.end();
+  });
+
+  test('takes the most volatile of all overloads', async () => {
+    const client = await proxy.client();
+    await client.query('CREATE SCHEMA other');
+    await client.query(
+      'CREATE FUNCTION f(int) RETURNS int LANGUAGE sql IMMUTABLE AS $$ SELECT $1 $$',
+    );
+    await eventually(
+      async () => (await routeOf('SELECT f(1)')).role === 'replica',
+      'the one function is immutable',
+    );
+    await client.query(
+      'CREATE FUNCTION other.f(text) RETURNS text LANGUAGE sql VOLATILE AS $$ SELECT $1 $$',
+    );
+    await eventually(
+      async () => (await routeOf('SELECT f(1)')).reason === 'volatile-function',
+      'an overload elsewhere is volatile',
+    );
+    expect((await routeOf('SELECT public.f(1)')).role).toBe('replica');
+    await client.end();
+  });
+
+  test('is of each database by itself, and forgotten with it', async () => {
+    const admin = await proxy.client();
+    await admin.query('CREATE DATABASE elsewhere');
+    const url = new URL(proxy.url);
+    url.pathname = '/elsewhere';
+    const client = await proxy.client({ connectionString: url.href });
+    await expect(client.query('SELECT answer()')).rejects.toMatchObject({ code: '42883' });
+    await client.end();
+    await eventually(async () => {
+      // The proxy's pools still hold connections to it, which FORCE ends.
+      await admin.query('DROP DATABASE IF EXISTS elsewhere WITH (FORCE)');
+      return true;
+    }, 'the database can be dropped');
+    await expect(proxy.client({ connectionString: url.href })).rejects.toMatchObject({
+      code: '3D000',
+    });
+    await admin.end();
+  });
+});
