@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { startTestCluster, type TestCluster } from '../support/cluster.ts';
 import { connectDriver, type Driver, driverKinds } from '../support/drivers.ts';
 import { startTestProxy, type TestProxy } from '../support/proxy.ts';
+import { DescribedStatement, FlushedStatement } from '../support/split-statements.ts';
 
 /**
  * Reads in all, shared out over the conditions. The default fits a test run; the promise was
@@ -83,6 +84,11 @@ class Session {
     await this.#readCounter();
   }
 
+  /** Reads what others write. */
+  async look(): Promise<void> {
+    await this.#readCounter();
+  }
+
   readonly #writes = [
     async () => {
       this.#value += 1;
@@ -154,11 +160,12 @@ function pick<T>(items: readonly T[]): T {
 /** Most of the sessions do not wait for long, some do. */
 const mostlyHasty = (session: number) => (session < 12 ? proxy : patient);
 
-/** 16 sessions write and read until so many reads are done; `proxyOf`: whose session it is. */
+/** 16 sessions take turns until so many reads are done; `proxyOf`: whose session it is. */
 async function load(
   reads: number,
   proxyOf: (session: number) => TestProxy = () => proxy,
   options = '',
+  turn: (session: Session) => Promise<void> = (session) => session.turn(),
 ): Promise<Findings> {
   const findings = new Findings();
   const drivers: Driver[] = [];
@@ -174,7 +181,7 @@ async function load(
     for (const session of sessions) await session.prepare();
     await Promise.all(
       sessions.map(async (session) => {
-        while (findings.reads < reads) await session.turn();
+        while (findings.reads < reads) await turn(session);
       }),
     );
   } finally {
@@ -209,38 +216,6 @@ afterAll(async () => {
   await patient?.stop();
   await cluster?.stop();
 });
-
-/** Executes a statement with Flush; the Sync that commits it is sent by itself, later. */
-class FlushedStatement implements pg.Submittable {
-  readonly executed: Promise<void>;
-  readonly committed: Promise<void>;
-  readonly #text: string;
-  #connection: pg.Connection | null = null;
-  handleCommandComplete: () => void = () => {};
-  handleReadyForQuery: () => void = () => {};
-
-  constructor(text: string) {
-    this.#text = text;
-    this.executed = new Promise((resolve) => {
-      this.handleCommandComplete = resolve;
-    });
-    this.committed = new Promise((resolve) => {
-      this.handleReadyForQuery = resolve;
-    });
-  }
-
-  submit(connection: pg.Connection): void {
-    this.#connection = connection;
-    connection.parse({ name: '', text: this.#text, types: [] }, true);
-    connection.bind({}, true);
-    connection.execute({}, true);
-    connection.flush();
-  }
-
-  sync(): void {
-    this.#connection?.sync();
-  }
-}
 
 describe('a commit that comes by itself', () => {
   const update = 'update items set value = value + 1 where id = -1';
@@ -284,46 +259,6 @@ describe('a commit that comes by itself', () => {
     expect((await client.query(readRow, [-1])).rows[0].value).toBe(1);
   });
 });
-
-/** Describes a statement and waits, as some drivers do, before it executes it. */
-class DescribedStatement implements pg.Submittable {
-  readonly described: Promise<void>;
-  readonly rows: Promise<string[]>;
-  readonly #text: string;
-  #connection: pg.Connection | null = null;
-  readonly #rows: string[] = [];
-  handleRowDescription: () => void = () => {};
-  handleReadyForQuery: () => void = () => {};
-
-  constructor(text: string) {
-    this.#text = text;
-    this.described = new Promise((resolve) => {
-      this.handleRowDescription = resolve;
-    });
-    this.rows = new Promise((resolve) => {
-      this.handleReadyForQuery = () => resolve(this.#rows);
-    });
-  }
-
-  submit(connection: pg.Connection): void {
-    this.#connection = connection;
-    connection.parse({ name: '', text: this.#text, types: [] }, true);
-    connection.describe({ type: 'S', name: '' }, true);
-    connection.flush();
-  }
-
-  execute(): void {
-    this.#connection?.bind({}, true);
-    this.#connection?.execute({}, true);
-    this.#connection?.sync();
-  }
-
-  handleDataRow({ fields }: { fields: readonly string[] }): void {
-    this.#rows.push(...fields);
-  }
-
-  handleCommandComplete(): void {}
-}
 
 describe('a read that is described first', () => {
   it('is executed elsewhere when its replica has fallen behind meanwhile', async () => {
@@ -382,6 +317,45 @@ describe('16 sessions that write and read', () => {
       const counters = findings.stale.filter(({ what }) => what !== 'own row');
       expect(ownRows.length).toBeGreaterThan(0);
       expect(counters.length).toBeGreaterThan(0);
+    });
+  });
+
+  describe('with one replica 200 ms behind the other, under writes of others', () => {
+    let isOver = false;
+    let writing: Promise<void>;
+
+    beforeAll(async () => {
+      await cluster.replicas[1]!.setApplyDelay(200);
+      writing = (async () => {
+        while (!isOver) {
+          await cluster.primary.query('update counters set value = value + 1');
+          await sleep(1);
+        }
+      })();
+    });
+
+    afterAll(async () => {
+      isOver = true;
+      await writing;
+      await cluster.replicas[1]!.setApplyDelay(0);
+      await cluster.waitForCatchup();
+    });
+
+    it('never go back in time, though they only read', async () => {
+      const findings = await load(2_000, mostlyHasty, '', (session) => session.look());
+      expect(findings.stale).toEqual([]);
+      expect(findings.shareOnReplicas).toBeGreaterThan(0);
+    });
+
+    it('would be caught going back: at level bounded they do', async () => {
+      const level = '-c tidemark.consistency=bounded';
+      const findings = await load(
+        2_000,
+        () => proxy,
+        level,
+        (session) => session.look(),
+      );
+      expect(findings.stale.length).toBeGreaterThan(50);
     });
   });
 
