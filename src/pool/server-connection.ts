@@ -292,7 +292,16 @@ export class ServerConnection {
       return -1;
     }
     if (type === Backend.ReadyForQuery && exchange.isComplete) {
-      if (run >= 0) this.#forward(chunk, run, end);
+      if (run >= 0) {
+        const said = exchange.sink?.lastWords() ?? null;
+        if (said === null) {
+          this.#forward(chunk, run, end);
+        } else {
+          this.#forward(chunk, run, start);
+          this.#emit(exchange, said);
+          this.#forward(chunk, start, end);
+        }
+      }
       this.#finish(exchange, chunk[start + frameHeaderBytes]!);
       return -1;
     }

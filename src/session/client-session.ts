@@ -17,6 +17,7 @@ import { RequestRunner, type RunnerOwner } from './request-runner.ts';
 import type { SessionContext } from './session-context.ts';
 import type { SessionState } from './session-state.ts';
 import { ClientStatements } from './statements.ts';
+import { ToldParameters } from './told-parameters.ts';
 
 /**
  *     idle ----> waiting ----> active ----> idle
@@ -48,6 +49,8 @@ export interface SessionOptions {
   readonly user: string;
   readonly database: string;
   readonly state: SessionState;
+  /** Parameters as the client is told of them at its login. */
+  readonly reported: ReadonlyMap<string, string>;
   readonly context: SessionContext;
   /** Called once when the session is over. */
   readonly closed: (session: ClientSession) => void;
@@ -90,7 +93,12 @@ export class ClientSession implements InputOwner, RunnerOwner {
     this.#classifier = context.databases.classifier(database);
     this.#statements = new ClientStatements(context.cluster.prepared);
     const login = { user, database, password: context.serverPassword(user) };
-    this.#runner = new RequestRunner(context, login, state, this.#statements, this);
+    this.#runner = new RequestRunner(
+      context,
+      login,
+      { state, statements: this.#statements, told: new ToldParameters(options.reported) },
+      this,
+    );
     this.#local = new LocalStatements(context, this.#runner, this.#statements);
     this.#input = new ClientInput(socket, this);
     socket.on('data', (chunk: Buffer) => this.#read(chunk));

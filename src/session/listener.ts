@@ -132,6 +132,7 @@ export class Listener {
       user,
       database,
       state: new SessionState(base),
+      reported,
       context: this.#context,
       closed: () => {
         this.sessions.delete(session);

@@ -21,6 +21,7 @@ import { type Retry, retryFor } from './retry-policy.ts';
 import type { SessionContext } from './session-context.ts';
 import type { SessionState } from './session-state.ts';
 import type { ClientStatements } from './statements.ts';
+import type { ToldParameters } from './told-parameters.ts';
 
 /** What the runner tells its session. */
 export interface RunnerOwner {
@@ -57,6 +58,13 @@ export interface RunnerOwner {
   drained(): void;
 }
 
+/** What a client has, and believes to have. */
+export interface ClientKnowledge {
+  readonly state: SessionState;
+  readonly statements: ClientStatements;
+  readonly told: ToldParameters;
+}
+
 /** Where the previous request of a session went: SHOW tidemark.route. */
 export interface LastRoute {
   readonly node: number;
@@ -80,6 +88,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
   readonly #context: SessionContext;
   readonly #owner: RunnerOwner;
   readonly #state: SessionState;
+  readonly #told: ToldParameters;
   readonly #placement: Placement;
   readonly #floor: ReadFloor;
   readonly #database: string;
@@ -118,15 +127,15 @@ export class RequestRunner implements ReplySink, BuilderSession {
   constructor(
     context: SessionContext,
     login: ServerLogin,
-    state: SessionState,
-    statements: ClientStatements,
+    client: ClientKnowledge,
     owner: RunnerOwner,
   ) {
     this.#context = context;
     this.#owner = owner;
-    this.#state = state;
+    this.#state = client.state;
+    this.#told = client.told;
     this.#database = login.database;
-    this.statements = statements;
+    this.statements = client.statements;
     this.texts = context.cluster.prepared;
     this.statementsMax = context.config.pool.statementsMax;
     this.#exchange = new Exchange(this);
@@ -522,6 +531,17 @@ export class RequestRunner implements ReplySink, BuilderSession {
     // A Query behind a refused extended message is ignored like everything else up to Sync.
     if (this.#exchange.isSkipping && this.#exchange.isComplete) this.#isBatchOpen = true;
     this.#owner.refused();
+  }
+
+  reports(name: string, value: string): boolean {
+    // The server goes back to its own default, the session to what its startup packet asked for.
+    if (this.#state.isBackAtBase(name)) return false;
+    this.#told.hear(name, value);
+    return true;
+  }
+
+  lastWords(): Buffer | null {
+    return this.#told.backAsAtLogin((name) => this.#state.isBackAtBase(name));
   }
 
   retries(_exchange: Exchange, buffer: Buffer, start: number, end: number): boolean {

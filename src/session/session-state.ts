@@ -62,7 +62,7 @@ export class SessionState {
     if (!this.#wasReset) return false;
     const name = parameter.toLowerCase();
     const initial = this.base.get(name);
-    return initial !== undefined && this.settings.get(name) === initial;
+    return initial !== undefined && this.settings.get(name)?.sql === initial.sql;
   }
 
   get inTransaction(): boolean {
@@ -164,6 +164,7 @@ export class SessionState {
   /** ReadyForQuery came: `failed` says that an ErrorResponse came before it. */
   ready(status: number, failed: boolean, server: ServerConnection | null): void {
     this.txStatus = status;
+    this.#wasReset = false;
     if (status !== TxStatus.Idle) return;
     if (failed) this.#rolledBack(server);
     else this.#settle(server);
@@ -190,6 +191,7 @@ export class SessionState {
 
   #reset(name: string, server: ServerConnection): void {
     const initial = this.base.get(name);
+    this.#wasReset = true;
     this.settings =
       initial === undefined ? this.settings.without(name) : this.settings.with(name, initial);
     this.#change(server, server.settings?.without(name) ?? null);
@@ -197,6 +199,7 @@ export class SessionState {
 
   #resetAll(server: ServerConnection, keepRole: boolean): void {
     const role = keepRole ? this.settings.get(roleName) : undefined;
+    this.#wasReset = true;
     this.settings = role === undefined ? this.base : this.base.with(roleName, role);
     this.#change(server, role === undefined ? Settings.none : Settings.of([[roleName, role]]));
   }

@@ -4,7 +4,7 @@ import { Backend } from '../../src/protocol/codes.ts';
 import { cancelRequest, startup, terminate } from '../../src/protocol/frontend.ts';
 
 /** A server that says nothing for this long is reported as such, in the trace itself. */
-const silenceMs = Number(process.env.SILENCE_MS ?? 20_000);
+const silenceMs = 20_000;
 /** Longer values are shown by length and digest. */
 const shownBytesMax = 200;
 
@@ -47,7 +47,10 @@ export class WireTrace {
   isClosed = false;
   readonly #socket: Socket;
   readonly #address: { host: string; port: number };
-  #rest: Buffer = Buffer.alloc(0);
+  /** Of a message that has not come whole: put together once. */
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  #neededBytes = 5;
   #wait: Wait | null = null;
   /** Type bytes that came and nobody has waited for. */
   #unmatched = '';
@@ -136,14 +139,22 @@ export class WireTrace {
   }
 
   #read(chunk: Buffer): void {
-    let data = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    this.#held.push(chunk);
+    this.#heldBytes += chunk.length;
+    if (this.#heldBytes < this.#neededBytes) return;
+    let data = Buffer.concat(this.#held);
+    this.#neededBytes = 5;
     while (data.length >= 5) {
       const end = 1 + data.readInt32BE(1);
-      if (data.length < end) break;
+      if (data.length < end) {
+        this.#neededBytes = end;
+        break;
+      }
       this.#message(data[0]!, data.subarray(5, end));
       data = data.subarray(end);
     }
-    this.#rest = data;
+    this.#held = [data];
+    this.#heldBytes = data.length;
   }
 
   #message(type: number, body: Buffer): void {

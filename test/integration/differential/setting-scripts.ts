@@ -9,6 +9,7 @@ const own = q(
   "select nullif(current_setting('my.own', true), ''), nullif(current_setting('my.x', true), '')",
 );
 
+const pinned = (made: Script): Script => ({ ...made, pins: true });
 const withParams = (params: Record<string, string>, made: Script): Script => ({ ...made, params });
 
 const setAndReset: readonly Script[] = [
@@ -90,12 +91,14 @@ const setAndReset: readonly Script[] = [
     q("select set_config('my.x', 'w', true)"),
     own,
   ),
-  script(
-    'set_config by parameters',
-    x(run("select set_config('my.x', $1, false)", 'p')),
-    own,
-    x(run('select set_config($1, $2, false)', 'my.x', 'q')),
-    own,
+  pinned(
+    script(
+      'set_config by parameters',
+      x(run("select set_config('my.x', $1, false)", 'p')),
+      own,
+      x(run('select set_config($1, $2, false)', 'my.x', 'q')),
+      own,
+    ),
   ),
   script(
     'SET by extended messages',
@@ -157,16 +160,18 @@ const setAndReset: readonly Script[] = [
     q("set application_name = 'grün'"),
     shown,
   ),
-  script(
-    'backslashes as escapes',
-    q('set standard_conforming_strings = off'),
-    q("select 'a\\'b'"),
-    q("insert into t values (400, 'x\\'); drop table t; --')"),
-    q('select count(*) from t'),
-    q("set my.x = 'a\\nb'"),
-    own,
-    q('reset standard_conforming_strings'),
-    own,
+  pinned(
+    script(
+      'backslashes as escapes',
+      q('set standard_conforming_strings = off'),
+      q("select 'a\\'b'"),
+      q("insert into t values (400, 'x\\'); drop table t; --')"),
+      q('select count(*) from t'),
+      q("set my.x = 'a\\nb'"),
+      own,
+      q('reset standard_conforming_strings'),
+      own,
+    ),
   ),
   script(
     'what a server is told once',

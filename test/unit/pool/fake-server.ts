@@ -98,6 +98,14 @@ export class RecordingSink implements ReplySink {
     this.events.push('refused');
   }
 
+  reports(): boolean {
+    return true;
+  }
+
+  lastWords(): Buffer | null {
+    return null;
+  }
+
   ready(_exchange: Exchange, status: number): void {
     this.events.push(`ready ${String.fromCharCode(status)}`);
   }

@@ -14,6 +14,7 @@ import { RouteCounts } from '../../../src/session/route-counts.ts';
 import type { SessionContext } from '../../../src/session/session-context.ts';
 import { SessionState } from '../../../src/session/session-state.ts';
 import { ClientStatements } from '../../../src/session/statements.ts';
+import { ToldParameters } from '../../../src/session/told-parameters.ts';
 import type { FakeServer } from '../pool/fake-server.ts';
 import { frameTypes } from '../pool/fake-server.ts';
 import { catalog } from '../router/catalog.ts';
@@ -95,7 +96,12 @@ function setUp() {
   const statements = new ClientStatements(servers.prepared);
   const owner = new Owner();
   const login = { user: 'u', password: '', database: 'd' };
-  const runner = new RequestRunner(context, login, state, statements, owner);
+  const runner = new RequestRunner(
+    context,
+    login,
+    { state, statements, told: new ToldParameters(new Map()) },
+    owner,
+  );
 
   const run = (...messages: Buffer[]): Request => {
     const request = new Request();
