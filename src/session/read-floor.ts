@@ -29,8 +29,13 @@ export class ReadFloor {
   #previousGeneration = -1;
   /** When the session's previous request ended, whatever it was. */
   #previousEndMs = never;
-  /** When the primary last answered: whatever the session wrote was acknowledged by then. */
-  #primaryEndMs = never;
+  /**
+   * When the primary last answered: whatever the session wrote was acknowledged by then. Or, if that
+   * is later, the end of a read that a less strict one has taken the place of as the previous one.
+   */
+  #floorMs = never;
+  /** The level of the running read asks for nothing of what was seen. */
+  #forgoesSeen = false;
 
   constructor(monitor: Monitor, config: FreshnessConfig) {
     this.#monitor = monitor;
@@ -44,10 +49,14 @@ export class ReadFloor {
    */
   raise({ node, generation, isPrimary }: Answered): void {
     const nowMs = this.#monitor.now();
+    const isSameServer = node === this.#previousNode && generation === this.#previousGeneration;
+    if (isPrimary) this.#floorMs = nowMs;
+    else if (this.#forgoesSeen && !isSameServer) {
+      this.#floorMs = Math.max(this.#floorMs, this.#previousEndMs);
+    }
     this.#previousNode = node;
     this.#previousGeneration = generation;
     this.#previousEndMs = nowMs;
-    if (isPrimary) this.#primaryEndMs = nowMs;
   }
 
   consistencyOf(settings: Settings): Consistency {
@@ -58,11 +67,12 @@ export class ReadFloor {
 
   requirement(settings: Settings): ReadRequirement {
     const consistency = this.consistencyOf(settings);
+    this.#forgoesSeen = consistency === 'eventual' || consistency === 'bounded';
     if (consistency === 'eventual') return noRequirement;
     const boundMs = this.#monitor.now() - this.#config.maxStalenessMs;
     if (consistency === 'bounded') return { ...noRequirement, freshAsOfMs: boundMs };
     return {
-      freshAsOfMs: Math.max(boundMs, this.#primaryEndMs),
+      freshAsOfMs: Math.max(boundMs, this.#floorMs),
       previousNode: this.#previousNode,
       previousGeneration: this.#previousGeneration,
       previousReadEndMs: this.#previousEndMs,

@@ -68,6 +68,26 @@ describe('the requirement', () => {
     expect(floor.requirement(Settings.none).freshAsOfMs).toBe(14_020);
   });
 
+  it.each(['eventual', 'bounded'])('keeps what was seen before a read of level %s', (level) => {
+    const floor = floorOf();
+    floor.requirement(Settings.none);
+    floor.raise(replicaRead);
+    nowMs += 10;
+    floor.requirement(chosen(level));
+    floor.raise({ ...replicaRead, node: 2 });
+    expect(floor.requirement(Settings.none)).toMatchObject({
+      freshAsOfMs: 10_000,
+      previousNode: 2,
+      previousReadEndMs: 10_010,
+    });
+    // On the same server replay has only gone forward.
+    const same = floorOf();
+    same.raise(replicaRead);
+    same.requirement(chosen(level));
+    same.raise(replicaRead);
+    expect(same.requirement(Settings.none).freshAsOfMs).toBe(nowMs - maxStalenessMs);
+  });
+
   it('never goes down while it is a session read', () => {
     const floor = floorOf();
     let before = Number.NEGATIVE_INFINITY;
