@@ -41,6 +41,8 @@ export function isWellFormed(type: number, buffer: Buffer, start: number, end: n
       const limitAt = behindString(buffer, at, end);
       return limitAt !== -1 && limitAt + rowLimitBytes === end;
     }
+    case Frontend.Flush:
+      return at === end;
     default:
       return true;
   }

@@ -23,6 +23,8 @@ const brokenSteps: Readonly<Record<number, Step>> = {
   [Frontend.Describe]: steps.describe,
   [Frontend.Execute]: steps.execute,
   [Frontend.Close]: steps.close,
+  // A good one has no reply.
+  [Frontend.Flush]: steps.close,
 };
 
 /** What a builder needs of its session. */
@@ -92,7 +94,7 @@ export class BatchBuilder {
       this.#steps.push(steps.sync);
       return;
     }
-    if (type === Frontend.Flush) {
+    if (type === Frontend.Flush && !request.isBroken[index]) {
       this.#pass(buffer, start, end);
       return;
     }
@@ -111,10 +113,11 @@ export class BatchBuilder {
         return;
       case Frontend.Query:
         this.#pass(buffer, start, end);
-        this.#steps.push(this.#queryStep(request));
         // A simple Query destroys the unnamed statement (exec_simple_query in postgres.c).
         this.#server.prepared.unnamed = null;
-        this.#forgetUnnamed();
+        this.#steps.push(
+          this.#steps.length === 0 ? this.#queryAlone(request) : this.#queryInBatch(request),
+        );
         return;
       case Frontend.FunctionCall:
         this.#pass(buffer, start, end);
@@ -148,6 +151,26 @@ export class BatchBuilder {
         this.#session.completedAt(classified, index, buffer, start, end);
         index += 1;
       },
+    };
+  }
+
+  #queryAlone(request: Request): Step {
+    this.#forgetUnnamed();
+    return this.#queryStep(request);
+  }
+
+  /** The answers to the messages before come first: only then is the unnamed statement gone. */
+  #queryInBatch(request: Request): Step {
+    const step = this.#queryStep(request);
+    const { statements } = this.#session;
+    statements.announce('', null);
+    return {
+      ...step,
+      done: (buffer, start, end) => {
+        statements.confirm('', null);
+        step.done?.(buffer, start, end);
+      },
+      failed: () => statements.confirm('', null),
     };
   }
 

@@ -347,6 +347,16 @@ describe('messages in the wrong state', () => {
     'a Query behind a Bind of an unknown statement': [
       [bind({ statement: 'nobody' }), query('select 2'), sync],
     ],
+    'a BEGIN behind a refused Describe': [
+      [frontend.describe(Statement, 'nobody'), query('begin'), sync],
+    ],
+    'a write behind a Flush with content': [
+      [rawMessage('H', 'x'), query('insert into target values (405)'), sync],
+    ],
+    'the unnamed statement behind a Query of its batch': [
+      [selectOne, query('select 2'), frontend.describe(Statement), sync],
+      2,
+    ],
     'a FunctionCall behind a failed Parse': [
       [parse('', 'selec'), rawMessage('F', int32(0) + int16(0) + int16(0) + int16(0)), sync],
     ],
