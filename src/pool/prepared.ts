@@ -1,3 +1,9 @@
+import { LRUCache } from 'lru-cache';
+
+/** Texts that no session has prepared any more, kept because server connections still have them. */
+const unusedMax = 5_000;
+const unusedBytesMax = 8 * 1024 * 1024;
+
 /**
  * A prepared statement as text: what a Parse message says besides its name. Sessions that prepare
  * the same text share one, and with it one prepared statement on each server connection.
@@ -14,11 +20,20 @@ export class PreparedText {
   }
 }
 
-/** The prepared texts in use; one for the proxy. */
+/**
+ * The prepared texts of all sessions. A text keeps its name for a while after its last session has
+ * gone: the statement is still on the server connections, ready for the next one.
+ */
 export class PreparedTexts {
   readonly #byBody = new Map<string, { text: PreparedText; users: number }>();
+  readonly #unused = new LRUCache<string, PreparedText>({
+    max: unusedMax,
+    maxSize: unusedBytesMax,
+    sizeCalculation: (_, key) => 2 * key.length + 1,
+  });
   #sequence = 0;
 
+  /** How many are in use. */
   get size(): number {
     return this.#byBody.size;
   }
@@ -31,11 +46,16 @@ export class PreparedTexts {
       known.users += 1;
       return known.text;
     }
-    this.#sequence += 1;
-    // A copy: `body` is part of a chunk that may be a thousand times as large.
-    const text = new PreparedText(`tidemark_${this.#sequence}`, Buffer.from(body));
+    const text = this.#unused.get(key) ?? this.#make(body);
+    this.#unused.delete(key);
     this.#byBody.set(key, { text, users: 1 });
     return text;
+  }
+
+  #make(body: Buffer): PreparedText {
+    this.#sequence += 1;
+    // A copy: `body` is part of a chunk that may be a thousand times as large.
+    return new PreparedText(`tidemark_${this.#sequence}`, Buffer.from(body));
   }
 
   drop(text: PreparedText): void {
@@ -43,7 +63,9 @@ export class PreparedTexts {
     const known = this.#byBody.get(key);
     if (known === undefined || known.text !== text) return;
     known.users -= 1;
-    if (known.users === 0) this.#byBody.delete(key);
+    if (known.users > 0) return;
+    this.#byBody.delete(key);
+    this.#unused.set(key, text);
   }
 }
 
