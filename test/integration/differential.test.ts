@@ -6,6 +6,8 @@ import { WireTrace, type WireTraceOptions } from '../support/wire-trace.ts';
 import { Comparison, trustEverybody } from './differential/comparison.ts';
 import { copyScripts } from './differential/copy-scripts.ts';
 import { extendedScripts } from './differential/extended-scripts.ts';
+import { loginScripts } from './differential/login-scripts.ts';
+import { pipelineScripts } from './differential/pipeline-scripts.ts';
 import { B, E, P, q, S, type Script } from './differential/script.ts';
 import { sessionObjectScripts } from './differential/session-object-scripts.ts';
 import { settingScripts } from './differential/setting-scripts.ts';
@@ -65,9 +67,11 @@ afterAll(async () => {
 describe.each([
   ['simple queries', simpleScripts],
   ['extended queries', extendedScripts],
+  ['portals, errors and pipelines', pipelineScripts],
   ['copy', copyScripts],
   ['transactions', transactionScripts],
   ['settings', settingScripts],
+  ['roles and startup parameters', loginScripts],
   ['session objects', sessionObjectScripts],
 ] as const)('%s answered as by the primary', (_, scripts) => {
   test.each(scripts.map((script) => [script.name, script] as const))('%s', async (name, script) => {
@@ -179,7 +183,10 @@ describe('cancel requests', () => {
     await holder.run(q('BEGIN').bytes, 'Z');
     await holder.run(q("INSERT INTO t VALUES (900, 'x')").bytes, 'Z');
     const answer = waiter.run(q("INSERT INTO t VALUES (901, 'x')").bytes, 'Z');
-    await eventually(async () => (await metric('tidemark_pool_waiting{')) === 1, 'the second waits');
+    await eventually(
+      async () => (await metric('tidemark_pool_waiting{')) === 1,
+      'the second waits',
+    );
     await waiter.cancel();
     expect(await answer).toContainEqual(cancelled);
     await holder.run(q('ROLLBACK').bytes, 'Z');

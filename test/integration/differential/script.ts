@@ -32,6 +32,9 @@ export interface Script {
 
 export const script = (name: string, ...steps: Step[]): Script => ({ name, steps });
 
+/** For a session that keeps its server connection. */
+export const pinned = (made: Script): Script => ({ ...made, pins: true });
+
 /** For what only makes sense when it is read step by step. */
 export const stepwise = (name: string, why: string, ...steps: Step[]): Script => ({
   name,

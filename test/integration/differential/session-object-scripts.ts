@@ -1,6 +1,4 @@
-import { B, CS, DS, E, P, q, run, type Script, script, x } from './script.ts';
-
-const pinned = (made: Script): Script => ({ ...made, pins: true });
+import { B, CS, DS, E, P, pinned, q, run, type Script, script, x } from './script.ts';
 
 export const sessionObjectScripts: readonly Script[] = [
   pinned(

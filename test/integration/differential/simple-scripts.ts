@@ -1,6 +1,6 @@
 import { Frontend } from '../../../src/protocol/codes.ts';
 import { message } from '../../../src/protocol/writer.ts';
-import { Q, q, type Script, script, send, stepwise } from './script.ts';
+import { pinned, Q, q, type Script, script, send, stepwise } from './script.ts';
 
 /** FunctionCall: all arguments and the result in text. */
 const call = (oid: number, ...args: (string | null)[]): Buffer =>
@@ -98,16 +98,20 @@ export const simpleScripts: readonly Script[] = [
     'wide rows',
     q(`select ${Array.from({ length: 500 }, (_, i) => `${i} as c${i}`).join(', ')}`),
   ),
-  script(
-    'long query text',
-    q(`select '${'x'.repeat(300_000)}'`),
-    q(`select '${'x'.repeat(1_500_000)}'`),
+  pinned(
+    script(
+      'long query text',
+      q(`select '${'x'.repeat(300_000)}'`),
+      q(`select '${'x'.repeat(1_500_000)}'`),
+    ),
   ),
-  script(
-    'long texts that fail',
-    q(`select '${'x'.repeat(1_500_000)}' from missing`),
-    q(`insert into t values (10, '${'x'.repeat(1_500_000)}')`),
-    q('select id, length(v) from t order by id'),
+  pinned(
+    script(
+      'long texts that fail',
+      q(`select '${'x'.repeat(1_500_000)}' from missing`),
+      q(`insert into t values (10, '${'x'.repeat(1_500_000)}')`),
+      q('select id, length(v) from t order by id'),
+    ),
   ),
   script(
     'not ASCII',

@@ -1,0 +1,170 @@
+import { q, type Script, script } from './script.ts';
+
+const shown = q(
+  "select current_setting('application_name'), current_setting('search_path'), current_setting('timezone'), current_setting('datestyle')",
+);
+const show = (name: string) => q(`show ${name}`);
+/** A name that somebody has set is known on its connection for good, with '' for a value. */
+const own = q(
+  "select nullif(current_setting('my.own', true), ''), nullif(current_setting('my.x', true), '')",
+);
+
+const withParams = (params: Record<string, string>, made: Script): Script => ({ ...made, params });
+
+const roles: readonly Script[] = [
+  script(
+    'SET ROLE',
+    q('set role reader'),
+    q('select current_user, session_user'),
+    q('select count(*) from t'),
+    q("insert into t values (410, 'x')"),
+    q('reset role'),
+    q('select current_user'),
+    q("insert into t values (411, 'x')"),
+  ),
+  script(
+    'SET ROLE forms',
+    q("set role 'reader'"),
+    q('select current_user'),
+    q('set role none'),
+    q('select current_user'),
+    q('set local role reader'),
+    q('begin'),
+    q('set local role reader'),
+    q('select current_user'),
+    q('commit'),
+    q('select current_user'),
+    q('set role missing_role'),
+    q('select current_user'),
+  ),
+  script(
+    'SET ROLE rolled back',
+    q('begin'),
+    q('set role reader'),
+    q('select current_user'),
+    q('rollback'),
+    q('select current_user'),
+  ),
+  script(
+    'RESET ALL keeps the role',
+    q('set role reader'),
+    q('set my.x = 1'),
+    q('reset all'),
+    q('select current_user'),
+    own,
+    q('discard all'),
+    q('select current_user'),
+  ),
+  script(
+    'SET ROLE by set_config',
+    q("select set_config('role', 'reader', false)"),
+    q('select current_user'),
+    q("select set_config('role', 'none', false)"),
+    q('select current_user'),
+  ),
+];
+
+const authorization: Script = {
+  ...script(
+    'SET SESSION AUTHORIZATION',
+    q('set session authorization reader'),
+    q('select current_user, session_user'),
+    q("insert into t values (412, 'x')"),
+    q('reset session authorization'),
+    q('select current_user, session_user'),
+  ),
+  pins: true,
+};
+
+const startup: readonly Script[] = [
+  withParams(
+    { application_name: 'from startup' },
+    script(
+      'application_name',
+      shown,
+      q("set application_name = 'other'"),
+      shown,
+      q('reset application_name'),
+      shown,
+      q("set application_name = 'third'"),
+      q('reset all'),
+      shown,
+      q('set application_name to default'),
+      shown,
+    ),
+  ),
+  withParams(
+    { search_path: 'pg_catalog, public', TimeZone: 'Asia/Tokyo', DateStyle: 'Postgres, MDY' },
+    script(
+      'search_path and more',
+      shown,
+      q('set search_path = public'),
+      shown,
+      q('reset search_path'),
+      shown,
+      q('discard all'),
+      shown,
+      q("select timestamptz '2024-01-01 00:00Z'"),
+    ),
+  ),
+  withParams(
+    { options: '-c my.x=optional --search_path=pg_catalog -c application_name=a\\ b' },
+    script('options', shown, own, q('set my.x = 1'), own, q('reset my.x'), own),
+  ),
+  withParams(
+    { 'my.x': 'direct', statement_timeout: '12345' },
+    script(
+      'custom and plain settings',
+      own,
+      show('statement_timeout'),
+      q('reset all'),
+      show('statement_timeout'),
+    ),
+  ),
+  withParams(
+    { client_encoding: 'LATIN1' },
+    script(
+      'client_encoding',
+      show('client_encoding'),
+      q('select chr(233)'),
+      q("set client_encoding = 'UTF8'"),
+      q('select chr(233)'),
+      q('reset client_encoding'),
+      q('select chr(233)'),
+    ),
+  ),
+  withParams(
+    { default_transaction_read_only: 'on' },
+    script(
+      'read only by default',
+      q("insert into t values (420, 'x')"),
+      q('begin read write'),
+      q("insert into t values (421, 'x')"),
+      q('commit'),
+      q('select count(*) from t'),
+    ),
+  ),
+  withParams(
+    { extra_float_digits: '3', client_min_messages: 'warning' },
+    script(
+      'as JDBC does',
+      show('extra_float_digits'),
+      q('drop table if exists missing'),
+      q('select 0.1::float4'),
+    ),
+  ),
+  withParams({ timezone: 'Nowhere/Land' }, script('bad value')),
+  withParams({ missing_setting: '1' }, script('unknown setting')),
+  withParams({ options: '-c missing' }, script('bad options')),
+  withParams({ options: '--nonsense' }, script('bad long option')),
+  withParams(
+    { role: 'reader' },
+    script('role', q('select current_user'), q('reset role'), q('select current_user')),
+  ),
+  withParams({ max_connections: '5' }, script('setting of the server')),
+  { ...script('protocol 3.2', q('select 1')), minor: 2 },
+  { ...withParams({ '_pq_.unknown': '1' }, script('protocol option', q('select 1'))), minor: 2 },
+  { ...script('protocol 3.9', q('select 1')), minor: 9 },
+];
+
+export const loginScripts: readonly Script[] = [...roles, authorization, ...startup];
