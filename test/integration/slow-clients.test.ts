@@ -279,10 +279,15 @@ describe('long messages', () => {
   });
 
   it('of a COPY that fails while the server is slow to read do not stop the client', async () => {
+    await cluster.primary.query(`
+      create table slow (n int);
+      create function refuse() returns trigger language plpgsql as $$
+        begin perform pg_sleep(1); raise exception 'no'; end $$;
+      create trigger refuse before insert on slow for each row execute function refuse()`);
     const client = await logIn();
-    client.send(query('copy target (n) from stdin'));
+    client.send(query('copy slow from stdin'));
     await client.until('G');
-    client.send(copyData(Buffer.from('no number\n')));
+    client.send(copyData(Buffer.from('1\n')));
     const chunk = copyData(Buffer.alloc(60_000, 'x'));
     for (let i = 0; i < 500; i++) await client.sendSlowly(chunk);
     client.send(copyFail('enough'));
