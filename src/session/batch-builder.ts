@@ -4,11 +4,11 @@ import type { PreparedText, PreparedTexts } from '../pool/prepared.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
 import { Op, type Step, steps } from '../pool/step.ts';
 import { closeComplete, errorResponse, parseComplete } from '../protocol/backend.ts';
-import { Frontend } from '../protocol/codes.ts';
+import { Frontend, TxStatus } from '../protocol/codes.ts';
 import { BindFields, ParseFields, TargetFields } from '../protocol/fields.ts';
 import { close, sync, TargetKind } from '../protocol/frontend.ts';
 import { withStatementName } from '../protocol/rename.ts';
-import type { Classified } from '../router/statement.ts';
+import type { Classified, Effect } from '../router/statement.ts';
 import type { Request, RequestEnd } from './request.ts';
 import type { ClientStatement, ClientStatements } from './statements.ts';
 
@@ -206,8 +206,13 @@ export class BatchBuilder {
       });
       return;
     }
+    const isAborted = this.#server.txStatus === TxStatus.Failed && isRefusedWhenFailed(parsed);
     if (this.#session.statements.get(name) !== undefined) {
-      this.#fail(new ProxyError('duplicateStatement', name));
+      this.#fail(
+        isAborted
+          ? new ProxyError('transactionAborted')
+          : new ProxyError('duplicateStatement', name),
+      );
       return;
     }
     const text = this.#session.texts.use(buffer.subarray(queryStart, end));
@@ -216,12 +221,18 @@ export class BatchBuilder {
     this.borrowed.push(text);
     const confirm = () => this.#session.statements.confirm(name, statement);
     const { prepared } = this.#server;
-    if (prepared.has(text)) {
+    const isThere = prepared.has(text);
+    if (isThere && !isAborted) {
       this.#fake(parseComplete, confirm);
       return;
     }
     this.#send(parseHead(text));
     this.#send(text.body);
+    if (isThere) {
+      // The transaction has failed, and so does this, before the name is looked at.
+      this.#steps.push(steps.parse);
+      return;
+    }
     prepared.announce(text);
     this.#steps.push({
       ...steps.parse,
@@ -363,6 +374,21 @@ export class BatchBuilder {
     }
     this.#run = null;
   }
+}
+
+/** Effects of the statements that end a transaction (IsTransactionExitStmt, tcop/postgres.c). */
+const transactionExits: ReadonlySet<string> = new Set<Effect['kind']>([
+  'commit',
+  'prepare-transaction',
+  'rollback',
+  'rollback-to',
+]);
+
+/** A failed transaction takes no Parse but of those, and of an empty text. */
+function isRefusedWhenFailed({ classified }: ClientStatement): boolean {
+  return classified.statements.some(
+    ({ effect }) => effect === null || !transactionExits.has(effect.kind),
+  );
 }
 
 /** Type, length and name of a Parse whose body follows. */

@@ -391,6 +391,21 @@ describe('messages in the wrong state', () => {
       [query('begin; select 1/0'), parse('b', 'select 1'), sync, query('rollback')],
       3,
     ],
+    'Parse of what is prepared and taken in a failed transaction': [
+      [
+        parse('c', 'select 77'),
+        sync,
+        query('begin'),
+        query('insert into target values (406)'),
+        query('select 1/0'),
+        parse('d', 'select 77'),
+        sync,
+        parse('c', 'select 77'),
+        sync,
+        query('rollback'),
+      ],
+      7,
+    ],
     'Execute in a failed transaction': [
       [query('begin'), query('select 1/0'), unnamed, sync, query('rollback')],
       4,

@@ -163,7 +163,7 @@ export class RawClient {
     this.#close();
   }
 
-  async when(condition: () => boolean, what: string, limitMs = 4_000): Promise<void> {
+  async when(condition: () => boolean, what: string, limitMs = 30_000): Promise<void> {
     if (condition()) return;
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => {
