@@ -235,6 +235,8 @@ describe('a request that runs again', () => {
     const { owner, run, flow, accept, server, models } = all;
     run(parse('s', 'select 1'), bind({ statement: 's' }), execute(), sync);
     await accept(1);
+    // It prepares what it is sent, and refuses only to run it.
+    models[1]!.answer(Buffer.concat(server(1).socket.written));
     server(1).socket.written.length = 0;
     server(1).socket.deliver(Buffer.concat([parseComplete, readOnlyRefusal, readyForQueryIdle]));
     await flow();
