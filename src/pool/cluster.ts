@@ -1,8 +1,8 @@
 import { performance } from 'node:perf_hooks';
 import type { NodeConfig, PoolConfig } from '../config.ts';
+import type { DisconnectReason } from './disconnect-reason.ts';
 import { Pool, type PoolStat } from './pool.ts';
 import { PreparedTexts } from './prepared.ts';
-import type { DisconnectReason } from './server-connection.ts';
 import { ServerConnection } from './server-connection.ts';
 import { connectServer } from './server-handshake.ts';
 

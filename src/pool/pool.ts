@@ -1,7 +1,8 @@
 import assert from 'node:assert';
 import type { PoolConfig } from '../config.ts';
 import { query } from '../protocol/frontend.ts';
-import type { DisconnectReason, ServerConnection } from './server-connection.ts';
+import type { DisconnectReason } from './disconnect-reason.ts';
+import type { ServerConnection } from './server-connection.ts';
 
 /** Opens and logs in one server connection; rejects with an Error fit for a client. */
 export type Connect = () => Promise<ServerConnection>;

@@ -1,25 +1,12 @@
 import assert from 'node:assert';
 import type { Socket } from 'node:net';
-import { Backend, frameHeaderBytes, TxStatus } from '../protocol/codes.ts';
-import { errorField, parameterStatusFields, readyStatus } from '../protocol/fields.ts';
-import { ProtocolError } from '../protocol/protocol-error.ts';
+import { TxStatus } from '../protocol/codes.ts';
+import type { DisconnectReason } from './disconnect-reason.ts';
 import { Exchange, type ReplySink } from './exchange.ts';
 import { PreparedOnServer } from './prepared.ts';
+import { type PipelineOwner, ReplyPipeline } from './reply-pipeline.ts';
 import { Settings } from './settings.ts';
-import { Op, type Step, steps } from './step.ts';
-
-/** Why a server connection was closed; used by logs and metrics alike. */
-export type DisconnectReason =
-  | 'idle-timeout'
-  | 'lifetime'
-  | 'server-closed'
-  | 'socket-error'
-  | 'protocol-violation'
-  | 'check-failed'
-  | 'client-left'
-  | 'session-state'
-  | 'node-down'
-  | 'shutdown';
+import { steps } from './step.ts';
 
 /** What a server login hands over. */
 export interface LoggedIn {
@@ -30,43 +17,8 @@ export interface LoggedIn {
   readonly rest: Buffer;
 }
 
-/** A frame kept until it is whole may have at most this many bytes; others are streamed. */
-const wholeFrameBytesMax = 16 * 1024 * 1024;
-
-/** Replies without a result (notices, too) that are held back for a request that may run again. */
-const heldBytesMax = 256 * 1024;
-
-const forwardFrame = 0;
-const skipFrame = 1;
-
-/** Frames whose body is passed on as it arrives: 1 = streamed, the rest is inspected whole. */
-const streamed = new Uint8Array(256);
-for (const type of [
-  Backend.DataRow,
-  Backend.CopyData,
-  Backend.RowDescription,
-  Backend.ParameterDescription,
-  Backend.FunctionCallResponse,
-]) {
-  streamed[type] = 1;
-}
-
-/** The step that a reply completes; other types complete more than one kind, or none. */
-const completedOp = new Uint8Array(256);
-completedOp[Backend.ParseComplete] = Op.Parse;
-completedOp[Backend.BindComplete] = Op.Bind;
-completedOp[Backend.CloseComplete] = Op.Close;
-completedOp[Backend.NoData] = Op.Describe;
-
-/**
- * One logged-in connection to a server, seen as a pipeline:
- *
- *     exchanges:  [ head: steps done | steps expected ] [ next ] [ next ] ...
- *
- * Frames from the server belong to the head exchange. Runs of frames for its sink leave as one
- * slice of the chunk they came in; skipped frames cut the run, faked replies are put between.
- */
-export class ServerConnection {
+/** One logged-in connection to a server: its socket, what it holds, and the replies it owes. */
+export class ServerConnection implements PipelineOwner {
   readonly socket: Socket;
   readonly pid: number;
   readonly secret: Buffer;
@@ -89,21 +41,7 @@ export class ServerConnection {
   onQuiet: (() => void) | null = null;
   onClosed: ((connection: ServerConnection, reason: DisconnectReason) => void) | null = null;
 
-  readonly #exchanges: Exchange[] = [];
-  /** Chunks of a frame that is inspected whole and has not arrived whole. */
-  #stash: Buffer[] = [];
-  #stashBytes = 0;
-  /** With fewer bytes there is nothing to be done. */
-  #wantedBytes = 0;
-  /** Bytes still to come of a streamed frame, and what happens to them. */
-  #remaining = 0;
-  #remainingAction = forwardFrame;
-  /** The sink has a frame in part. */
-  #isMidFrame = false;
-  /** The proxy's wording of an error, to go out behind the frames before it. */
-  #replacement: Buffer | null = null;
-  /** What the server said in a FATAL before it went away. */
-  #lastWord: string | null = null;
+  readonly #replies = new ReplyPipeline(this);
 
   constructor(login: LoggedIn, nowMs: number) {
     this.socket = login.socket;
@@ -112,12 +50,12 @@ export class ServerConnection {
     this.params = login.params;
     this.openedAtMs = nowMs;
     this.idleSinceMs = nowMs;
-    this.socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    this.socket.on('data', (chunk: Buffer) => this.#replies.read(chunk));
     this.socket.on('error', () => this.close('socket-error'));
     this.socket.on('close', () => this.close('server-closed'));
     this.socket.on('end', () => this.close('server-closed'));
     this.socket.on('drain', () => this.owner?.drained());
-    if (login.rest.length > 0) this.#read(login.rest);
+    if (login.rest.length > 0) this.#replies.read(login.rest);
     this.socket.resume();
   }
 
@@ -126,27 +64,24 @@ export class ServerConnection {
     return (
       this.closedFor === null &&
       this.txStatus === TxStatus.Idle &&
-      this.#exchanges.length === 0 &&
+      this.#replies.isEmpty &&
       this.cancelsInFlight === 0
     );
   }
 
   get isQuiet(): boolean {
-    return this.#exchanges.length === 0;
+    return this.#replies.isEmpty;
   }
 
   /** Appends to the pipeline; the caller sends the bytes in the same turn. */
   expect(exchange: Exchange): void {
     assert(this.closedFor === null, 'a closed connection takes no requests');
-    this.#exchanges.push(exchange);
-    if (this.#exchanges.length === 1) this.#emitFakes(exchange);
+    this.#replies.expect(exchange);
   }
 
   /** Steps were added to `exchange`, which is already in the pipeline. */
   expectMore(exchange: Exchange): void {
-    if (exchange.isSkipping) exchange.skipToSync();
-    const isNext = this.#exchanges[0] === exchange && this.#remaining === 0;
-    if (isNext) this.#emitFakes(exchange);
+    this.#replies.expectMore(exchange);
   }
 
   /** False: stop producing until the sink's `drained`. */
@@ -156,8 +91,7 @@ export class ServerConnection {
 
   /** Calls back when the server is at this exchange: at once, later, or never if it is not there. */
   whenNext(exchange: Exchange, reached: () => void): void {
-    if (this.#exchanges[0] === exchange) reached();
-    else if (this.#exchanges.includes(exchange)) exchange.reached = reached;
+    this.#replies.whenNext(exchange, reached);
   }
 
   /** Runs a simple query of the proxy's own; its replies are dropped. */
@@ -195,353 +129,23 @@ export class ServerConnection {
   close(reason: DisconnectReason, lastWord?: string): void {
     if (this.closedFor !== null) return;
     this.closedFor = reason;
-    const message = lastWord ?? this.#lastWord;
+    const message = lastWord ?? this.#replies.lastWord;
     this.socket.destroy();
-    const pending = this.#exchanges.splice(0);
+    const { isMidFrame } = this.#replies;
+    const pending = this.#replies.abandon();
     const { owner } = this;
     this.owner = null;
     this.onClosed?.(this, reason);
     for (const [index, exchange] of pending.entries()) {
-      if (exchange.sink !== null)
-        exchange.sink.lost(exchange, message, index === 0 && this.#isMidFrame);
+      if (exchange.sink !== null) exchange.sink.lost(exchange, message, index === 0 && isMidFrame);
       else exchange.finished?.(exchange, 0);
     }
     if (pending.length === 0) owner?.gone();
   }
 
-  #read(arrived: Buffer): void {
-    try {
-      this.#take(arrived);
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      this.close('protocol-violation');
-    }
-  }
-
-  #take(arrived: Buffer): void {
-    let chunk = arrived;
-    if (this.#stash.length > 0) {
-      this.#stash.push(arrived);
-      this.#stashBytes += arrived.length;
-      if (this.#stashBytes < this.#wantedBytes) return;
-      chunk = Buffer.concat(this.#stash, this.#stashBytes);
-      this.#stash = [];
-    }
-    let at = 0;
-    /** Start of the run of frames that leaves as one slice; -1: none. */
-    let runStart = -1;
-    while (at < chunk.length && this.closedFor === null) {
-      if (this.#remaining > 0) {
-        const taken = Math.min(this.#remaining, chunk.length - at);
-        if (this.#remainingAction === forwardFrame && runStart < 0) runStart = at;
-        this.#remaining -= taken;
-        at += taken;
-        if (this.#remaining === 0) runStart = this.#putFakes(chunk, runStart, at);
-        continue;
-      }
-      if (chunk.length - at < frameHeaderBytes) break;
-      const type = chunk[at]!;
-      const end = at + 1 + chunk.readUInt32BE(at + 1);
-      if (end < at + frameHeaderBytes) {
-        this.close('protocol-violation');
-        return;
-      }
-      if (end > chunk.length && streamed[type] === 0) {
-        if (end - at > wholeFrameBytesMax) this.close('protocol-violation');
-        break;
-      }
-      const here = Math.min(end, chunk.length);
-      this.#remaining = end - here;
-      runStart = this.#takeFrame(chunk, type, at, here, runStart);
-      at = here;
-    }
-    if (this.closedFor !== null) return;
-    if (runStart >= 0) {
-      this.#forward(chunk, runStart, at);
-      this.#isMidFrame = this.#remaining > 0 && this.#exchanges[0]?.holding === false;
-    }
-    if (at < chunk.length) this.#keep(chunk.subarray(at));
-  }
-
-  #keep(rest: Buffer): void {
-    this.#stash.push(rest);
-    this.#stashBytes = rest.length;
-    this.#wantedBytes =
-      rest.length < frameHeaderBytes ? frameHeaderBytes : 1 + rest.readUInt32BE(1);
-  }
-
-  /** Deals with the frame at [start,end); returns the new start of the run (-1: none). */
-  #takeFrame(chunk: Buffer, type: number, start: number, end: number, runStart: number): number {
-    const exchange = this.#exchanges[0];
-    if ((type === Backend.DataRow || type === Backend.CopyData) && exchange !== undefined) {
-      return this.#takeRow(exchange, chunk, start, runStart);
-    }
-    const action = this.#inspect(exchange, chunk, type, start, end);
-    if (this.closedFor !== null) return -1;
-    this.#remainingAction = action;
-    let run = runStart;
-    if (action === skipFrame) {
-      if (run >= 0 && exchange?.dropped !== true) this.#forward(chunk, run, start);
-      run = -1;
-      this.#emitReplacement(exchange);
-    } else if (run < 0) {
-      run = start;
-    }
-    if (exchange === undefined) {
-      if (run >= 0 && this.owner?.forward(chunk.subarray(run, end)) === false) this.pause();
-      return -1;
-    }
-    if (type === Backend.ReadyForQuery && exchange.isComplete) {
-      if (run >= 0) {
-        const said = exchange.sink?.lastWords() ?? null;
-        if (said === null) {
-          this.#forward(chunk, run, end);
-        } else {
-          this.#forward(chunk, run, start);
-          this.#emit(exchange, said);
-          this.#forward(chunk, start, end);
-        }
-      }
-      this.#finish(exchange, chunk[start + frameHeaderBytes]!);
-      return -1;
-    }
-    return this.#remaining > 0 ? run : this.#putFakes(chunk, run, end);
-  }
-
-  /** Faked replies go between whole frames: here the one that ends at `end` is over. */
-  #putFakes(chunk: Buffer, runStart: number, end: number): number {
-    const exchange = this.#exchanges[0];
-    if (exchange === undefined || exchange.steps[exchange.head]?.op !== Op.Fake) return runStart;
-    if (runStart >= 0) this.#forward(chunk, runStart, end);
-    this.#emitFakes(exchange);
-    return -1;
-  }
-
-  #takeRow(exchange: Exchange, chunk: Buffer, start: number, runStart: number): number {
-    if (!this.#isForwarded(exchange)) {
-      if (runStart >= 0) this.#forward(chunk, runStart, start);
-      this.#remainingAction = skipFrame;
-      return -1;
-    }
-    this.#remainingAction = forwardFrame;
-    if (exchange.holding) this.#release(exchange);
-    return runStart < 0 ? start : runStart;
-  }
-
-  /** What a frame means for the pipeline; says whether the client gets it. */
-  #inspect(
-    exchange: Exchange | undefined,
-    chunk: Buffer,
-    type: number,
-    start: number,
-    end: number,
-  ): number {
-    if (type === Backend.ParameterStatus) return this.#parameterStatus(exchange, chunk, start, end);
-    if (type === Backend.ErrorResponse) return this.#error(exchange, chunk, start, end);
-    if (type === Backend.NotificationResponse || type === Backend.NoticeResponse) {
-      const forOwner = exchange === undefined && this.owner !== null;
-      if (forOwner || this.#isForwarded(exchange)) return forwardFrame;
-      // It is the session's, though it came while the proxy asked something of its own.
-      const isNotification = type === Backend.NotificationResponse;
-      if (isNotification && this.owner?.forward(chunk.subarray(start, end)) === false) this.pause();
-      return skipFrame;
-    }
-    if (exchange === undefined) {
-      this.close('protocol-violation');
-      return skipFrame;
-    }
-    const action = this.#isForwarded(exchange) ? forwardFrame : skipFrame;
-    const step = exchange.steps[exchange.head];
-    if (step === undefined) {
-      this.close('protocol-violation');
-      return skipFrame;
-    }
-    this.#advance(exchange, step, chunk, type, start, end);
-    return exchange.dropped || exchange.sink === null ? skipFrame : action;
-  }
-
-  /** Completes the head step when `type` is its last reply. */
-  #advance(
-    exchange: Exchange,
-    step: Step,
-    chunk: Buffer,
-    type: number,
-    start: number,
-    end: number,
-  ): void {
-    switch (type) {
-      case Backend.ParseComplete:
-      case Backend.BindComplete:
-      case Backend.CloseComplete:
-      case Backend.NoData:
-        if (step.op !== completedOp[type]) throw new ProtocolError(`unexpected reply ${type}`);
-        this.#complete(exchange, step, chunk, start, end);
-        return;
-      case Backend.RowDescription:
-        if (step.op === Op.Describe) this.#complete(exchange, step, chunk, start, end);
-        return;
-      case Backend.CommandComplete:
-      case Backend.EmptyQueryResponse:
-      case Backend.PortalSuspended:
-        if (exchange.holding) this.#release(exchange);
-        if (step.op === Op.Execute) this.#complete(exchange, step, chunk, start, end);
-        else if (step.op === Op.Query) step.done?.(chunk, start, end);
-        else throw new ProtocolError(`unexpected reply ${type}`);
-        return;
-      case Backend.ReadyForQuery:
-        readyStatus(chunk, start, end);
-        if (exchange.holding) this.#release(exchange);
-        this.#advanceToReady(exchange);
-        return;
-      case Backend.CopyInResponse:
-      case Backend.CopyBothResponse:
-        if (exchange.holding) this.#release(exchange);
-        // Nobody is left who could say what, or whether the Sync behind it will be ignored.
-        if (exchange.sink === null) this.close('client-left');
-        else exchange.sink.copyIn(exchange);
-        return;
-      case Backend.CopyOutResponse:
-      case Backend.FunctionCallResponse:
-        if (exchange.holding) this.#release(exchange);
-        return;
-      case Backend.ParameterDescription:
-      case Backend.CopyDone:
-        return;
-      default:
-        throw new ProtocolError(`unexpected message type ${type}`);
-    }
-  }
-
-  #complete(exchange: Exchange, step: Step, chunk: Buffer, start: number, end: number): void {
-    exchange.head += 1;
-    step.done?.(chunk, start, end);
-  }
-
-  #advanceToReady(exchange: Exchange): void {
-    const { steps: expected } = exchange;
-    while (exchange.head < expected.length && expected[exchange.head]!.op < Op.Sync) {
-      exchange.head += 1;
-    }
-    if (exchange.isComplete) throw new ProtocolError('ReadyForQuery without a Sync');
-    exchange.head += 1;
-  }
-
-  #parameterStatus(
-    exchange: Exchange | undefined,
-    chunk: Buffer,
-    start: number,
-    end: number,
-  ): number {
-    const { name, value } = parameterStatusFields(chunk, start, end);
-    this.params.set(name, value);
-    if (!this.#isForwarded(exchange)) return skipFrame;
-    return exchange?.sink?.reports(name, value) === false ? skipFrame : forwardFrame;
-  }
-
-  #error(exchange: Exchange | undefined, chunk: Buffer, start: number, end: number): number {
-    const severity = errorField(chunk, start, end, 'V') ?? errorField(chunk, start, end, 'S');
-    if (severity === 'FATAL' || severity === 'PANIC') {
-      // The server closes next; the sink hears of it by `lost`, with this message.
-      this.#lastWord = errorField(chunk, start, end, 'M') ?? null;
-      return skipFrame;
-    }
-    if (exchange === undefined) return skipFrame;
-    const step = exchange.steps[exchange.head];
-    // Without a step it was a Flush that was refused.
-    if (step === undefined || step.op < Op.Sync) exchange.skipToSync();
-    if (exchange.sink === null) {
-      exchange.error ??= Buffer.from(chunk.subarray(start, end));
-      return skipFrame;
-    }
-    if (exchange.dropped) return skipFrame;
-    if (exchange.holding) {
-      // Only what ends with a ReadyForQuery can be dropped.
-      const endsHere = !exchange.isComplete;
-      if (endsHere && exchange.sink.retries(exchange, chunk, start, end)) {
-        exchange.dropped = true;
-        exchange.held = [];
-        return skipFrame;
-      }
-      this.#release(exchange);
-    }
-    step?.failed?.();
-    exchange.sink.refused();
-    if (step === undefined || step.replacement === null) return forwardFrame;
-    this.#replacement = step.replacement;
-    return skipFrame;
-  }
-
-  #emitReplacement(exchange: Exchange | undefined): void {
-    if (this.#replacement === null) return;
-    const bytes = this.#replacement;
-    this.#replacement = null;
-    if (exchange !== undefined) this.#emit(exchange, bytes);
-  }
-
-  #isForwarded(exchange: Exchange | undefined): boolean {
-    if (exchange === undefined || exchange.sink === null || exchange.dropped) return false;
-    return exchange.steps[exchange.head]?.skip !== true;
-  }
-
-  #emitFakes(exchange: Exchange): void {
-    let step = exchange.steps[exchange.head];
-    while (step !== undefined && step.op === Op.Fake) {
-      exchange.head += 1;
-      if (step.replacement !== null) this.#emit(exchange, step.replacement);
-      step.done?.(empty, 0, 0);
-      step = exchange.steps[exchange.head];
-    }
-  }
-
-  #forward(chunk: Buffer, start: number, end: number): void {
-    this.#isMidFrame = false;
-    const exchange = this.#exchanges[0];
-    if (exchange !== undefined && end > start) this.#emit(exchange, chunk.subarray(start, end));
-  }
-
-  #emit(exchange: Exchange, bytes: Buffer): void {
-    if (exchange.dropped || exchange.sink === null) return;
-    if (exchange.holding) {
-      exchange.held.push(bytes);
-      exchange.heldBytes += bytes.length;
-      if (exchange.heldBytes > heldBytesMax) this.#release(exchange);
-      return;
-    }
-    exchange.emitted = true;
-    if (!exchange.sink.forward(bytes)) this.pause();
-  }
-
-  /** From here on what arrives goes to the client: the request can no longer run elsewhere. */
-  #release(exchange: Exchange): void {
-    exchange.holding = false;
-    const { held } = exchange;
-    if (held.length === 0) return;
-    exchange.held = [];
-    exchange.heldBytes = 0;
-    for (const bytes of held) this.#emit(exchange, bytes);
-  }
-
-  #begin(exchange: Exchange): void {
-    const { reached } = exchange;
-    exchange.reached = null;
-    reached?.();
-    this.#emitFakes(exchange);
-  }
-
-  #finish(exchange: Exchange, status: number): void {
-    this.#exchanges.shift();
-    this.txStatus = status;
-    const next = this.#exchanges[0];
-    if (next === undefined) this.prepared.settle();
-    else this.#begin(next);
-    if (exchange.sink !== null) exchange.sink.ready(exchange, status);
-    else exchange.finished?.(exchange, status);
-    if (this.#exchanges.length === 0 && this.onQuiet !== null) {
-      const { onQuiet } = this;
-      this.onQuiet = null;
-      onQuiet();
-    }
+  quiet(): void {
+    const { onQuiet } = this;
+    this.onQuiet = null;
+    onQuiet?.();
   }
 }
-
-const empty = Buffer.alloc(0);
