@@ -1,81 +1,26 @@
 import assert from 'node:assert';
 import { ProxyError } from '../errors.ts';
-import type { ReadRequirement } from '../lag/read-requirement.ts';
 import type { ServerLogin } from '../pool/cluster.ts';
 import { Exchange, type ReplySink } from '../pool/exchange.ts';
 import { cancelOn, giveBack, leaveToItself } from '../pool/give-back.ts';
 import type { PreparedText } from '../pool/prepared.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
-import { roleName } from '../pool/settings.ts';
 import { Op, steps } from '../pool/step.ts';
 import { Frontend, TxStatus } from '../protocol/codes.ts';
 import { commandTag, errorField } from '../protocol/fields.ts';
 import { query } from '../protocol/frontend.ts';
-import { type Route, type RouteReason, route } from '../router/route.ts';
 import type { Classified } from '../router/statement.ts';
+import { Attempts } from './attempts.ts';
 import { BatchBuilder, type BuilderSession } from './batch-builder.ts';
+import { Destination } from './destination.ts';
+import { bringSettings, changesRole, sendDeferred } from './in-front.ts';
 import { type Placed, Placement, type PlacementFailure } from './placement.ts';
-import { ReadFloor } from './read-floor.ts';
 import type { Request } from './request.ts';
-import { type Retry, retryFor } from './retry-policy.ts';
+import type { ClientKnowledge, LastRoute, RunnerOwner } from './runner-owner.ts';
 import type { SessionContext } from './session-context.ts';
 import type { SessionState } from './session-state.ts';
 import type { ClientStatements } from './statements.ts';
 import type { ToldParameters } from './told-parameters.ts';
-
-/** What the runner tells its session. */
-export interface RunnerOwner {
-  /** Bytes of a message that has begun to go to the server are still to come. */
-  readonly isMidMessage: boolean;
-  /** Bytes for the client; false: stop until `resumeServer`. */
-  write(bytes: Buffer): boolean;
-  /**
-   * The request is on its way to a server, which takes what follows it (`sendMore`); `flows` false:
-   * but not before `drained`.
-   */
-  sent(flows: boolean): void;
-  /** ReadyForQuery was written. */
-  answered(): void;
-  /** The server waits for CopyData. */
-  copyIn(): void;
-  /** The server refused something of an extended batch: it skips to Sync. */
-  refused(): void;
-  /**
-   * The request failed here: the session words the end of it. Fatal: the session ends. `lacksSync`:
-   * the request was part of a batch that the client has not ended.
-   */
-  failed(failure: PlacementFailure, lacksSync: boolean): void;
-  /**
-   * The request of a batch that is not ended is to run again: false if the client has begun the
-   * next one. If true, nothing more is taken until `sent`.
-   */
-  takesBack(): boolean;
-  /** A frame was cut in the middle: nothing more can be said to the client. */
-  cut(): void;
-  /** The server connection was lost between requests: with a transaction, or pinned objects. */
-  gone(): void;
-  /** The server's socket takes bytes again. */
-  drained(): void;
-}
-
-/** What a client has, and believes to have. */
-export interface ClientKnowledge {
-  readonly state: SessionState;
-  readonly statements: ClientStatements;
-  readonly told: ToldParameters;
-}
-
-/** Where the previous request of a session went: SHOW tidemark.route. */
-export interface LastRoute {
-  readonly node: number;
-  readonly reason: RouteReason;
-  readonly waitedMs: number;
-  /** Proven bound when it was sent; 0 on the primary. */
-  readonly stalenessMs: number;
-}
-
-/** A request runs on at most this many servers. */
-const attemptsMax = 3;
 
 /** The server side of one session: places its requests, runs them, and runs them again. */
 export class RequestRunner implements ReplySink, BuilderSession {
@@ -90,7 +35,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
   readonly #state: SessionState;
   readonly #told: ToldParameters;
   readonly #placement: Placement;
-  readonly #floor: ReadFloor;
+  readonly #destination: Destination;
   readonly #database: string;
   #placed: Placed | null = null;
   #exchange: Exchange;
@@ -99,9 +44,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
   #isBatchOpen = false;
   /** The transaction that this request is part of was begun by an earlier one. */
   #wasInTransaction = false;
-  #attempts = 0;
-  #retry: Retry | null = null;
-  #learnable: Classified[] = [];
+  readonly #attempts = new Attempts();
   #sawError = false;
   /** The request waits for the answers to the parts of its batch before it. */
   #awaitsAnswers = false;
@@ -139,7 +82,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.texts = context.cluster.prepared;
     this.statementsMax = context.config.pool.statementsMax;
     this.#exchange = new Exchange(this);
-    this.#floor = new ReadFloor(context.monitor, context.config.freshness);
+    this.#destination = new Destination(context.monitor, context.config.freshness, client.state);
     this.#placement = new Placement({
       cluster: context.cluster,
       monitor: context.monitor,
@@ -169,33 +112,42 @@ export class RequestRunner implements ReplySink, BuilderSession {
   run(request: Request): void {
     this.#request = request;
     this.#isCancelled = false;
-    this.#attempts = 1;
-    this.#retry = null;
+    this.#attempts.begin();
     this.#placement.forgetFailures();
     const isBegun = this.deferred.length === 0 || this.#isBatchOpen;
     this.#wasInTransaction = this.#state.inTransaction && isBegun;
     if (this.#placed === null) {
-      this.#place(this.#decide(request));
-      return;
+      this.#place(request);
+    } else if (this.#mustMove(request, this.#placed)) {
+      this.#moveBatch(request, this.#placed);
+    } else {
+      this.#runHere(request, this.#placed);
     }
-    if (this.#isBatchOpen && !this.#wasInTransaction && this.#mustMove(request, this.#placed)) {
-      if (this.#exchange.isComplete) {
-        this.#leaveBatch(this.#placed);
-        this.#place(this.#decide(request));
-      } else {
-        this.#runWhenAnswered(request, this.#placed);
-      }
-      return;
+  }
+
+  /** What the server ignores, or ran a part of already, is not to be executed elsewhere. */
+  #mustMove(request: Request, placed: Placed): boolean {
+    if (!this.#isBatchOpen || this.#wasInTransaction) return false;
+    if (this.#hasExecuted || this.#exchange.isSkipping) return false;
+    return this.#destination.mustMove(request, placed);
+  }
+
+  #moveBatch(request: Request, placed: Placed): void {
+    if (this.#exchange.isComplete) {
+      this.#leave(placed, true);
+      this.#place(request);
+    } else {
+      this.#runWhenAnswered(request, placed);
     }
-    if (
-      this.#wasInTransaction &&
-      !this.#placed.isPrimary &&
-      !this.#mayStay(request, this.#placed)
-    ) {
-      this.#refuse(new ProxyError('notOnReplica'), this.#placed);
-      return;
+  }
+
+  #runHere(request: Request, placed: Placed): void {
+    if (this.#wasInTransaction && !this.#destination.mayStay(request, placed)) {
+      // The server has to fail as well: it holds the transaction.
+      request.failure = new ProxyError('notOnReplica');
     }
-    this.#send({ ...this.#placed, reason: this.#reasonHere(request, this.#placed), waitedMs: 0 });
+    const reason = this.#destination.reasonHere(request, placed, this.#wasInTransaction);
+    this.#send({ ...placed, reason, waitedMs: 0 });
   }
 
   /** More bytes of the request that is being sent, or CopyData. False: wait for `drained`. */
@@ -260,62 +212,10 @@ export class RequestRunner implements ReplySink, BuilderSession {
 
   // --- where to --------------------------------------------------------------------------------
 
-  #decide(request: Request): Route {
-    if (this.#retry === 'retry-refused' || this.#attempts > 2) {
-      return { target: 'primary', reason: this.#retry ?? 'retry-lost' };
-    }
-    const { begins } = request;
-    const opens = begins !== null || this.deferred.length > 0;
-    const promisesNotToWrite = begins?.readOnly ?? this.#state.isReadOnly;
-    const readOnly = opens && promisesNotToWrite && request.replicaSafeInTransaction;
-    return route(
-      {
-        access: readOnly ? 'read' : request.access,
-        reason: request.reason as Classified['reason'],
-        hint: request.hint,
-        sessionOnly: request.sessionOnly,
-      },
-      {
-        consistency: this.#floor.consistencyOf(this.#state.settings),
-        opensReadOnlyTransaction: readOnly,
-        opensTransaction: opens && !readOnly,
-        serializable: this.#state.isSerializableWith(begins),
-      },
-    );
-  }
-
-  #place(decision: Route): void {
-    const fresh = decision.target === 'replica' && decision.fresh;
-    const requirement: ReadRequirement = fresh
-      ? this.#floor.requirement(this.#state.settings)
-      : this.#floor.none;
-    this.#placement.place(decision, requirement);
-  }
-
-  /**
-   * The open batch was only prepared on this replica, and goes on to write, or the replica has
-   * fallen behind while the client took its time.
-   */
-  #mustMove(request: Request, placed: Placed): boolean {
-    // What the server ignores is not to be executed elsewhere.
-    if (placed.isPrimary || this.#hasExecuted || this.#exchange.isSkipping) return false;
-    if (request.access === 'write') return true;
-    const requirement = this.#floor.requirement(this.#state.settings);
-    return request.isExecuting && !this.#context.monitor.isEligible(placed.node, requirement);
-  }
-
-  /** The replica of a READ ONLY transaction can run this request of it as the primary would. */
-  #mayStay(request: Request, placed: Placed): boolean {
-    if (!request.replicaSafeInTransaction) return false;
-    if (!request.beginsAnew) return true;
-    const requirement = this.#floor.requirement(this.#state.settings);
-    return this.#context.monitor.isEligible(placed.node, requirement);
-  }
-
-  #reasonHere(request: Request, placed: Placed): RouteReason {
-    if (!placed.isPrimary) return this.#wasInTransaction ? 'read-only-transaction' : 'read';
-    if (request.access === 'write') return request.reason ?? 'write';
-    return this.#wasInTransaction ? 'transaction' : 'pinned';
+  #place(request: Request): void {
+    const hasDeferred = this.deferred.length > 0;
+    const decision = this.#attempts.route ?? this.#destination.routeOf(request, hasDeferred);
+    this.#placement.place(decision, this.#destination.requirementOf(decision));
   }
 
   #notPlaced(failure: PlacementFailure): void {
@@ -331,19 +231,10 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#placed = placed;
     server.owner = this;
     this.#note(placed);
-    const { settings } = this.#state;
-    const changesRole = server.settings?.get(roleName)?.sql !== settings.get(roleName)?.sql;
-    if (changesRole && !this.#isBatchOpen && server.txStatus === TxStatus.Idle) {
-      this.#becomeRole(placed);
-    } else {
-      this.#transmit(placed);
-    }
+    if (!this.#isBatchOpen && changesRole(server, this.#state.settings)) this.#becomeRole(placed);
+    else this.#transmit(placed);
   }
 
-  /**
-   * Other settings go out in front of the request; a role is confirmed first, because a request
-   * that ran as somebody else could not be taken back.
-   */
   #becomeRole(placed: Placed): void {
     const { server } = placed;
     const { settings } = this.#state;
@@ -392,8 +283,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
       this.#sawError = false;
       this.#hasExecuted = false;
       this.#copyEndsAhead = 0;
-      this.#bringSettings(server);
-      this.#sendDeferred(server);
+      bringSettings(server, this.#state.settings);
+      sendDeferred(server, this.deferred);
       exchange.reset(mayRetry && request.isExecuting);
     }
     this.#hasExecuted ||= request.isExecuting;
@@ -437,30 +328,6 @@ export class RequestRunner implements ReplySink, BuilderSession {
     }
   }
 
-  #bringSettings(server: ServerConnection): void {
-    const { settings } = this.#state;
-    if (server.settings === settings || server.txStatus === TxStatus.Failed) return;
-    const sql = settings.differenceFrom(server.settings);
-    if (server.txStatus === TxStatus.InTransaction) server.changeSettings(settings);
-    else server.settings = settings;
-    if (sql === '') return;
-    // What follows a failure runs with other settings than the client's: its result is not shown.
-    server.runOwn(query(sql), (exchange) => closeIfFailed(server, exchange));
-  }
-
-  #sendDeferred(server: ServerConnection): void {
-    if (this.deferred.length === 0) return;
-    // What follows a failure runs outside the transaction that the client has begun.
-    server.runOwn(query(this.deferred.join('; ')), (exchange) => closeIfFailed(server, exchange));
-  }
-
-  /** Makes the server fail the transaction as it would have, with an error of ours. */
-  #refuse(error: ProxyError, placed: Placed): void {
-    const request = this.#request!;
-    request.failure = error;
-    this.#send({ ...placed, reason: 'read-only-transaction', waitedMs: 0 });
-  }
-
   /** The answers to the parts before must not be lost with the server connection. */
   #runWhenAnswered(request: Request, { server }: Placed): void {
     this.#awaitsAnswers = true;
@@ -474,11 +341,6 @@ export class RequestRunner implements ReplySink, BuilderSession {
     const isWanted = this.#awaitsAnswers && this.#request === request && this.#placed !== null;
     this.#awaitsAnswers = false;
     if (isWanted) this.run(request);
-  }
-
-  /** Ends on a replica what turned out to belong on the primary; nothing was executed there. */
-  #leaveBatch(placed: Placed): void {
-    this.#leave(placed, true);
   }
 
   /** Goes on without this server connection, which ends what it has begun by itself. */
@@ -545,9 +407,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
   }
 
   retries(_exchange: Exchange, buffer: Buffer, start: number, end: number): boolean {
-    if (this.#attempts >= attemptsMax) return false;
-    this.#retry = retryFor(buffer, start, end);
-    return this.#retry !== null;
+    return this.#attempts.refusedBy(buffer, start, end);
   }
 
   /** The `index`th statement of a query string completed. */
@@ -586,9 +446,11 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#request = null;
     this.#isBatchOpen = false;
     this.#state.ready(status, this.#sawError, placed.server);
-    this.#learn(request);
+    if (!this.#sawError && !this.#state.isReadOnly) {
+      this.#attempts.learn(request, () => this.#context.databases.classifier(this.#database));
+    }
     this.#hasChangedCatalog ||= request.ddl;
-    this.#raiseFloor(request, placed);
+    this.#destination.answered(request, placed);
     if (status === TxStatus.Idle) {
       if (this.#hasChangedCatalog) this.#context.databases.changed(this.#database);
       this.#hasChangedCatalog = false;
@@ -597,14 +459,6 @@ export class RequestRunner implements ReplySink, BuilderSession {
       if (this.#state.pins.size === 0 && !this.#owner.isMidMessage) this.#release(placed);
     }
     this.#owner.answered();
-  }
-
-  /**
-   * What any server answers alike has shown nothing. On the primary it may have been a COMMIT, or
-   * the Sync that commits what was executed before it.
-   */
-  #raiseFloor(request: Request, placed: Placed): void {
-    if (placed.isPrimary || !request.sessionOnly) this.#floor.raise(placed);
   }
 
   lost(exchange: Exchange, message: string | null, midFrame: boolean): void {
@@ -627,7 +481,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
       this.statements.settle();
       return;
     }
-    const mayRun = !exchange.emitted && this.#canRunAgain && this.#attempts < attemptsMax;
+    const mayRun = !exchange.emitted && this.#canRunAgain && this.#attempts.areLeft;
     if (mayRun && (!lacksSync || this.#owner.takesBack())) {
       this.#runAgain(placed.node, request);
       return;
@@ -635,7 +489,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#request = null;
     this.statements.settle();
     this.deferred.length = 0;
-    this.#floor.raise(placed);
+    this.#destination.lost(placed);
     const error = new ProxyError(
       request.access === 'read' && !placed.isPrimary ? 'readLost' : 'serverLost',
     );
@@ -658,23 +512,12 @@ export class RequestRunner implements ReplySink, BuilderSession {
   }
 
   #runAgain(failedNode: number, request: Request): void {
-    this.#attempts += 1;
+    this.#attempts.again();
     this.statements.forget();
     this.#context.routes.retries += 1;
     this.#sawError = false;
     this.#placement.avoid(failedNode);
-    if (this.#retry === 'retry-refused') this.#learnable = [...request.learnable];
-    this.#place(this.#decide(request));
-  }
-
-  /** A statement that a replica refused and the primary ran is a write from now on. */
-  #learn(request: Request): void {
-    if (this.#learnable.length === 0) return;
-    if (!this.#sawError && !this.#state.isReadOnly && this.#retry === 'retry-refused') {
-      const classifier = this.#context.databases.classifier(this.#database);
-      for (const classified of request.learnable) classifier.learnWrite(classified);
-    }
-    this.#learnable = [];
+    this.#place(request);
   }
 
   #endBorrowing(): void {
@@ -693,8 +536,4 @@ export class RequestRunner implements ReplySink, BuilderSession {
     }
     giveBack(pool, server);
   }
-}
-
-function closeIfFailed(server: ServerConnection, { error }: Exchange): void {
-  if (error !== null) server.close('session-state', errorField(error, 0, error.length, 'M'));
 }

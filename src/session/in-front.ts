@@ -1,0 +1,36 @@
+import type { Exchange } from '../pool/exchange.ts';
+import type { ServerConnection } from '../pool/server-connection.ts';
+import { roleName, type Settings } from '../pool/settings.ts';
+import { TxStatus } from '../protocol/codes.ts';
+import { errorField } from '../protocol/fields.ts';
+import { query } from '../protocol/frontend.ts';
+
+/**
+ * A role is confirmed before the request is sent, because what ran as somebody else could not be
+ * taken back; other settings go out right in front of it.
+ */
+export function changesRole(server: ServerConnection, settings: Settings): boolean {
+  if (server.txStatus !== TxStatus.Idle) return false;
+  return server.settings?.get(roleName)?.sql !== settings.get(roleName)?.sql;
+}
+
+/** Gives the server connection the session's settings, in front of its request. */
+export function bringSettings(server: ServerConnection, settings: Settings): void {
+  if (server.settings === settings || server.txStatus === TxStatus.Failed) return;
+  const sql = settings.differenceFrom(server.settings);
+  if (server.txStatus === TxStatus.InTransaction) server.changeSettings(settings);
+  else server.settings = settings;
+  // What follows a failure runs with other settings than the client's: its result is not shown.
+  if (sql !== '') server.runOwn(query(sql), (exchange) => closeIfFailed(server, exchange));
+}
+
+/** Begins the transaction that was answered before, in front of its first request. */
+export function sendDeferred(server: ServerConnection, deferred: readonly string[]): void {
+  if (deferred.length === 0) return;
+  // What follows a failure runs outside the transaction that the client has begun.
+  server.runOwn(query(deferred.join('; ')), (exchange) => closeIfFailed(server, exchange));
+}
+
+function closeIfFailed(server: ServerConnection, { error }: Exchange): void {
+  if (error !== null) server.close('session-state', errorField(error, 0, error.length, 'M'));
+}
