@@ -7,12 +7,15 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          // First: what is wrong in the small shows in the large as well.
+          sequence: { groupOrder: 0 },
           include: ['test/unit/**/*.test.ts'],
         },
       },
       {
         test: {
           name: 'integration',
+          sequence: { groupOrder: 1 },
           include: ['test/integration/**/*.test.ts'],
           // Every file starts a real cluster: a hung one must fail, not stall the run.
           testTimeout: 120_000,

@@ -2,8 +2,9 @@ import type { Reporter, TestModule } from 'vitest/node';
 
 /** Closes a run with one plain line of counts, for people and for CI. */
 export default class CountReporter implements Reporter {
-  onTestRunEnd(modules: readonly TestModule[]): void {
-    const counts = { passed: 0, failed: 0, skipped: 0 };
+  onTestRunEnd(modules: readonly TestModule[], unhandledErrors: readonly unknown[]): void {
+    // An error outside of every test is a failure as well.
+    const counts = { passed: 0, failed: unhandledErrors.length, skipped: 0 };
     for (const module of modules) {
       for (const test of module.children.allTests()) {
         const state = test.result().state;
