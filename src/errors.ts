@@ -79,6 +79,12 @@ export const errorTemplates = {
     message: 'could not connect to the server: %s',
     hint: 'The statement was not sent to any server and can be retried.',
   },
+  serverLoginImpossible: {
+    sqlstate: '28000',
+    severity: 'ERROR',
+    message: 'Tidemark cannot log in to the server: %s',
+    hint: 'Give the user a password or server_password in the configuration of Tidemark.',
+  },
   serverLost: {
     sqlstate: '08006',
     severity: 'ERROR',

@@ -5,7 +5,7 @@ import { noRequirement, type ReadRequirement } from '../lag/read-requirement.ts'
 import type { Cluster, ServerLogin } from '../pool/cluster.ts';
 import type { AcquireFailure, Pool, Waiter as PoolWaiter } from '../pool/pool.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
-import { ServerLoginError } from '../pool/server-handshake.ts';
+import { ServerConnectError, ServerLoginError } from '../pool/server-handshake.ts';
 import type { Route, RouteReason } from '../router/route.ts';
 
 /** Where a request ended up. */
@@ -43,6 +43,16 @@ const reconnectPauseMs = 50;
 
 /** A server that refuses a login for now: starting up, shutting down, or out of connections. */
 const passingLoginFailures = new Set(['57P03', '57P01', '57P02', '53300', '53400']);
+
+/** Why trying the same server again would not help, or null. */
+function lastingRefusal(error: Error): PlacementFailure | null {
+  if (error instanceof ServerLoginError) {
+    return passingLoginFailures.has(error.sqlstate) ? null : error;
+  }
+  const isAuthentication =
+    error instanceof ServerConnectError && error.failure === 'authentication';
+  return isAuthentication ? new ProxyError('serverLoginImpossible', error.message) : null;
+}
 
 /** Finds a server connection for a session's requests, one request at a time. */
 export class Placement {
@@ -242,13 +252,14 @@ export class Placement {
       return;
     }
     const { error } = failure;
-    if (error instanceof ServerLoginError && !passingLoginFailures.has(error.sqlstate)) {
+    const refusal = lastingRefusal(error);
+    if (refusal !== null) {
       // A role or database made just now may not have reached a replica yet.
       if (this.#route === 'replica' && node !== monitor.primary()) {
         this.#failedNodes.add(node);
         this.#toReplica('retry');
       } else {
-        failed(error);
+        failed(refusal);
       }
       return;
     }

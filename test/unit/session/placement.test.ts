@@ -3,7 +3,7 @@ import type { PoolConfig } from '../../../src/config.ts';
 import { ProxyError } from '../../../src/errors.ts';
 import type { NodeRole } from '../../../src/lag/node-state.ts';
 import { noRequirement } from '../../../src/lag/read-requirement.ts';
-import { ServerLoginError } from '../../../src/pool/server-handshake.ts';
+import { ServerConnectError, ServerLoginError } from '../../../src/pool/server-handshake.ts';
 import type { Route } from '../../../src/router/route.ts';
 import { type Placed, Placement, type PlacementFailure } from '../../../src/session/placement.ts';
 import { FakeNodes, FakeServers, settle } from './fake-cluster.ts';
@@ -252,6 +252,14 @@ describe('a refusal', () => {
     expect(codes()).toEqual([]);
     expect(outcome()).toEqual(['0 no-fresh-replica']);
     // The node itself is well: other roles go on using it.
+    expect(nodes.nudged).toEqual([]);
+  });
+
+  it('is final when Tidemark itself has not what the server asks for', async () => {
+    const { nodes, servers, placement, codes } = setUp(['primary', 'replica']);
+    placement.place(write, requirement);
+    await servers.refuse(0, new ServerConnectError('authentication', 'no password'));
+    expect(codes()).toEqual(['serverLoginImpossible']);
     expect(nodes.nudged).toEqual([]);
   });
 
