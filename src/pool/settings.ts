@@ -75,16 +75,17 @@ export class Settings {
   /**
    * The statements that bring a server connection from `from` (null: unknown) to these settings,
    * joined by semicolons; empty when there is nothing to do. The role comes last: other settings
-   * may need the rights of the login role, to which it is reset first.
+   * may need the rights of the login role, to which it is reset first. `inTransaction`: not so
+   * there, where a SET LOCAL ROLE of the client's may be in force that nobody else remembers.
    */
-  differenceFrom(from: Settings | null): string {
+  differenceFrom(from: Settings | null, inTransaction = false): string {
     const statements: string[] = [];
     const had = from === null ? null : from.#entries;
     if (had === null) statements.push('RESET ROLE', 'RESET ALL');
     const role = this.#entries.get(roleName);
     const roleChanges = had?.get(roleName)?.sql !== role?.sql;
-    if (had?.has(roleName) && (roleChanges || this.key !== from?.key))
-      statements.push('RESET ROLE');
+    const leavesRole = roleChanges || (!inTransaction && this.key !== from?.key);
+    if (had?.has(roleName) && leavesRole) statements.push('RESET ROLE');
     for (const name of had?.keys() ?? []) {
       if (name !== roleName && !this.#entries.has(name)) {
         statements.push(`RESET ${quoteSettingName(name)}`);
@@ -93,7 +94,8 @@ export class Settings {
     for (const [name, { sql }] of this.#entries) {
       if (name !== roleName && had?.get(name)?.sql !== sql) statements.push(sql);
     }
-    if (role !== undefined && (roleChanges || statements.length > 0)) statements.push(role.sql);
+    const isBack = !inTransaction && statements.length > 0;
+    if (role !== undefined && (roleChanges || isBack)) statements.push(role.sql);
     return statements.join('; ');
   }
 }

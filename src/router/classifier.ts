@@ -184,7 +184,12 @@ function notUnderstood(
 ): Classified {
   const pinned = !complete || mayChangeSession(form, scanned.severalStatements);
   const effect = pinned ? ({ kind: 'pin', reason: 'unparsed' } as const) : null;
-  return summary([write(plainStart(form) ?? '', reason, { effect, ddl: pinned })], key);
+  // A server that cannot read it either says so, wherever it runs.
+  const replicaSafe = reason === 'unparsable';
+  return summary(
+    [write(plainStart(form) ?? '', reason, { effect, ddl: pinned, replicaSafe })],
+    key,
+  );
 }
 
 function isUnderstood({ reason }: Classified): boolean {

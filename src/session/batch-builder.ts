@@ -33,6 +33,8 @@ export interface BuilderSession {
   readonly texts: PreparedTexts;
   /** Statements kept on one server connection. */
   readonly statementsMax: number;
+  /** Earlier messages of the same batch went out without its Sync. */
+  readonly isBatchOpen: boolean;
   /** SQL PREPARE has made names that only the server knows. */
   readonly knowsServerNames: boolean;
   /** The `index`th statement of a text with effects completed, with the tag in that frame. */
@@ -115,9 +117,7 @@ export class BatchBuilder {
         this.#pass(buffer, start, end);
         // A simple Query destroys the unnamed statement (exec_simple_query in postgres.c).
         this.#server.prepared.unnamed = null;
-        this.#steps.push(
-          this.#steps.length === 0 ? this.#queryAlone(request) : this.#queryInBatch(request),
-        );
+        this.#steps.push(this.#isAlone ? this.#queryAlone(request) : this.#queryInBatch(request));
         return;
       case Frontend.FunctionCall:
         this.#pass(buffer, start, end);
@@ -157,6 +157,11 @@ export class BatchBuilder {
   #queryAlone(request: Request): Step {
     this.#forgetUnnamed();
     return this.#queryStep(request);
+  }
+
+  /** Nothing before it could make the server ignore the message that is next. */
+  get #isAlone(): boolean {
+    return this.#steps.length === 0 && !this.#session.isBatchOpen;
   }
 
   /** The answers to the messages before come first: only then is the unnamed statement gone. */

@@ -17,8 +17,9 @@ export function changesRole(server: ServerConnection, settings: Settings): boole
 /** Gives the server connection the session's settings, in front of its request. */
 export function bringSettings(server: ServerConnection, settings: Settings): void {
   if (server.settings === settings || server.txStatus === TxStatus.Failed) return;
-  const sql = settings.differenceFrom(server.settings);
-  if (server.txStatus === TxStatus.InTransaction) server.changeSettings(settings);
+  const inTransaction = server.txStatus === TxStatus.InTransaction;
+  const sql = settings.differenceFrom(server.settings, inTransaction);
+  if (inTransaction) server.changeSettings(settings);
   else server.settings = settings;
   // What follows a failure runs with other settings than the client's: its result is not shown.
   if (sql !== '') server.runOwn(query(sql), (exchange) => closeIfFailed(server, exchange));

@@ -50,11 +50,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
   #awaitsAnswers = false;
   /** A part of the open batch has executed something. */
   #hasExecuted = false;
-  /**
-   * A Query or FunctionCall was sent inside a batch. PostgreSQL 18 then forgets, at Sync, to end the
-   * batch's transaction (xact_started in postgres.c): whatever comes next fails with XX000.
-   */
-  #isInterrupted = false;
+  /** Nobody else may have the server connection after this session. */
+  #mustClose = false;
   /** CopyDone and CopyFail messages of the batch that went out before the server asked for data. */
   #copyEndsAhead = 0;
   /** Nobody would notice if what is under way ran on another server instead. */
@@ -267,7 +264,9 @@ export class RequestRunner implements ReplySink, BuilderSession {
     const mayRetry = this.#mayRetry(request, placed);
     server.socket.cork();
     if (this.#isBatchOpen) {
-      if (request.end === 'query' || request.end === 'call') this.#isInterrupted = true;
+      // PostgreSQL 18 then forgets, at Sync, to end the batch's transaction (xact_started in
+      // postgres.c): whatever comes next fails with XX000.
+      if (request.end === 'query' || request.end === 'call') this.#mustClose = true;
       // The parts before are answered and executed nothing: this one can still run elsewhere.
       this.#canRunAgain =
         mayRetry && exchange.isComplete && !exchange.isSkipping && !this.#hasExecuted;
@@ -420,7 +419,13 @@ export class RequestRunner implements ReplySink, BuilderSession {
   ): void {
     const effect = classified.statements[index]?.effect;
     if (effect == null || this.#placed === null) return;
-    const { server } = this.#placed;
+    const { server, isPrimary } = this.#placed;
+    if (!isPrimary && effect.kind === 'pin') {
+      // Only a text that nobody has read gets here. What it has set goes with its transaction,
+      // and with the connection: a session must not be held to a replica.
+      this.#mustClose = true;
+      return;
+    }
     this.#state.apply(effect, server, () => commandTag(buffer, start, end));
     if (effect.kind === 'deallocate' && effect.name === null) this.#forgetStatements(server);
     if (effect.kind === 'discard' && effect.what === 'all') this.#forgetStatements(server);
@@ -528,8 +533,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
 
   #release({ pool, server }: Placed): void {
     this.#placed = null;
-    if (this.#isInterrupted) {
-      this.#isInterrupted = false;
+    if (this.#mustClose) {
+      this.#mustClose = false;
       server.owner = null;
       server.close('session-state');
       return;

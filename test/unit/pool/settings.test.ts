@@ -84,6 +84,8 @@ describe('the difference', () => {
     );
     expect(asRole.differenceFrom(of({ role: 'q', a: '1' }))).toBe(`RESET ROLE; SET "role" TO 'r'`);
     expect(a1.differenceFrom(asRole)).toBe('RESET ROLE');
+    // Within a transaction SET LOCAL ROLE may be in force.
+    expect(asRole.differenceFrom(of({ role: 'r' }), true)).toBe(`SET "a" TO '1'`);
   });
 
   const entry = fc.tuple(fc.constantFrom('a', 'b', 'c', roleName), fc.constantFrom('1', '2'));

@@ -41,6 +41,9 @@ class Session implements BuilderSession {
   readonly texts: PreparedTexts;
   readonly statementsMax: number;
   knowsServerNames = false;
+  get isBatchOpen(): boolean {
+    return this.#isOpen;
+  }
   readonly sink = new RecordingSink();
   readonly completed: string[] = [];
   #exchange = new Exchange(this.sink);

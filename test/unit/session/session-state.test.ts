@@ -317,8 +317,9 @@ describe('against a model of the server', () => {
             const { model, connection } = backends[at]!;
             // As the runner does in front of every request.
             if (connection.settings !== state.settings && connection.txStatus !== Failed) {
-              const sql = state.settings.differenceFrom(connection.settings);
-              if (connection.txStatus === InTransaction) connection.changeSettings(state.settings);
+              const inTransaction = connection.txStatus === InTransaction;
+              const sql = state.settings.differenceFrom(connection.settings, inTransaction);
+              if (inTransaction) connection.changeSettings(state.settings);
               else connection.settings = state.settings;
               if (sql !== '') expect(model.query(sql.split('; '))).not.toContain(null);
             }
