@@ -308,6 +308,8 @@ export class ClientSession implements InputOwner, RunnerOwner {
   #answerHere(request: Request): boolean {
     const found = this.#local.answer(request, this.state);
     if (found === null) return false;
+    // As every simple Query does (exec_simple_query in postgres.c).
+    if (request.end === 'query') this.#statements.unnamed = null;
     if (found instanceof ProxyError) {
       if (this.#runner.isAttached) {
         // The server has to fail as well: it may hold a transaction.

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { Frontend } from '../../src/protocol/codes.ts';
 import * as frontend from '../../src/protocol/frontend.ts';
 import { Bystander, bystanderUser, expectClean } from '../support/bystander.ts';
 import { startTestCluster, type TestCluster } from '../support/cluster.ts';
@@ -204,8 +205,10 @@ async function expectSame(messages: readonly Message[], chunks: readonly number[
     // What it says before the end of a batch that it breaks off may be more, and in more errors.
     const ourReplies = withoutErrors(ours.texts);
     expect(ourReplies).toEqual(withoutErrors(theirs.texts).slice(0, ourReplies.length));
-    // A Terminate has no last word.
-    if (theirs.texts.at(-1)?.startsWith('E')) expect(ours.texts.at(-1)).toBe(theirs.texts.at(-1));
+    // A Terminate has no last word: what it cuts off may not have been answered yet.
+    const terminates = messages.some(({ bytes: [type] }) => type === Frontend.Terminate);
+    if (!terminates && theirs.texts.at(-1)?.startsWith('E'))
+      expect(ours.texts.at(-1)).toBe(theirs.texts.at(-1));
   } else {
     const [ourText, theirText] = [ours.texts.join(' '), theirs.texts.join(' ')];
     expect(ourText, `${ourText}\n   not ${theirText}`).toBe(theirText);

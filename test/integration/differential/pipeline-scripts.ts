@@ -339,6 +339,18 @@ const pipelines: readonly Script[] = [
     q('select 3'),
   ),
   script(
+    'Query behind a refused Execute is ignored, and leaves the unnamed statement',
+    send('1EZ', P('', 'select 1'), E('missing'), Q('selec'), Q('select 2'), S),
+    x(B(), E()),
+  ),
+  script(
+    'BEGIN destroys the unnamed statement as every Query does',
+    x(P('', 'select 1')),
+    q('begin read only'),
+    x(B(), E()),
+    q('rollback'),
+  ),
+  script(
     'close by Flush',
     x(P('s1', 'select 1')),
     send('3', CS('s1'), H),
