@@ -70,20 +70,40 @@ export interface PoolConfig {
   readonly statementsMax: number;
 }
 
-/** strong is served by the primary. */
-export type Consistency = 'eventual' | 'bounded' | 'session' | 'strong';
-export const consistencyLevels = ['eventual', 'bounded', 'session', 'strong'] as const;
+export const consistencyLevels = ['eventual', 'bounded', 'session', 'global', 'strong'] as const;
+/** What a read is entitled to see; docs/consistency.md says what each level promises. */
+export type Consistency = (typeof consistencyLevels)[number];
 
-export interface FreshnessConfig {
+export const onTimeoutChoices = ['primary', 'error'] as const;
+/** What becomes of a read for which no replica became fresh enough in time. */
+export type OnTimeout = (typeof onTimeoutChoices)[number];
+
+export const lostTokenChoices = ['error', 'warn'] as const;
+/** What becomes of a read whose token names a commit that a failover has lost. */
+export type LostToken = (typeof lostTokenChoices)[number];
+
+/** What may differ by database, user, session, transaction and statement. */
+export interface ReadDefaults {
   readonly consistency: Consistency;
   /** The lag budget of every read but `eventual` ones. */
   readonly maxStalenessMs: number;
-  /** How long a read waits for a replica before it falls back to the primary. */
+  /** How long a read waits for a replica to become fresh enough; 0: not at all. */
   readonly waitTimeoutMs: number;
+  readonly onTimeout: OnTimeout;
+}
+
+export interface FreshnessConfig extends ReadDefaults {
+  /** By database name; a user's word counts more. */
+  readonly databases: Readonly<Record<string, Partial<ReadDefaults>>>;
+  /** By user name. */
+  readonly users: Readonly<Record<string, Partial<ReadDefaults>>>;
   /** Pause between two samples of a node while nobody waits for it. */
   readonly sampleIntervalMs: number;
   /** How long a statement that needs the primary waits for one to appear. */
   readonly primaryWaitTimeoutMs: number;
+  readonly lostToken: LostToken;
+  /** Reads that lagging replicas may send to the primary at one time; 0: any number. */
+  readonly fallbackReadsMax: number;
 }
 
 export interface LogConfig {

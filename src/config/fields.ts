@@ -1,4 +1,4 @@
-import { consistencyLevels } from '../config.ts';
+import { consistencyLevels, lostTokenChoices, onTimeoutChoices } from '../config.ts';
 
 /** A key that takes a whole number, in the unit that its name ends in (none: a count). */
 export interface IntegerField {
@@ -66,6 +66,9 @@ export const sections = {
     consistency: choice(consistencyLevels, 'session'),
     max_staleness_ms: integer(1, longestMs, 5_000),
     wait_timeout_ms: integer(0, longestMs, 20),
+    on_timeout: choice(onTimeoutChoices, 'primary'),
+    lost_token: choice(lostTokenChoices, 'error'),
+    fallback_reads_max: integer(0, 100_000, 200),
     sample_interval_ms: integer(1, 60_000, 100),
     primary_wait_timeout_ms: integer(0, longestMs, 5_000),
   },

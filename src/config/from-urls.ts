@@ -51,7 +51,7 @@ export function configFromUrls(given: UrlArguments): Config {
     users,
     clients: sectionDefaults(sections.clients),
     pool: sectionDefaults(sections.pool),
-    freshness: sectionDefaults(sections.freshness),
+    freshness: { ...sectionDefaults(sections.freshness), databases: {}, users: {} },
     log: sectionDefaults(sections.log),
   });
 }

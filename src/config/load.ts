@@ -93,7 +93,7 @@ function readConfig(
     users,
     clients: read('clients'),
     pool: read('pool'),
-    freshness: read('freshness'),
+    freshness: { ...read('freshness'), databases: {}, users: {} },
     log: read('log'),
   };
 }

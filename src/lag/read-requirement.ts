@@ -1,3 +1,5 @@
+import type { Lsn } from './lsn.ts';
+
 /** What a server must be proven to show before a read may go to it. Times of the monitor's clock. */
 export interface ReadRequirement {
   /** Every commit acknowledged before this moment must be visible; -Infinity: no demand. */
@@ -8,6 +10,11 @@ export interface ReadRequirement {
   readonly previousGeneration: number;
   /** When that read ended; -Infinity if there was none. */
   readonly previousReadEndMs: number;
+  /**
+   * A position of the present primary's history that must have been replayed, from a client's token;
+   * null: no demand.
+   */
+  readonly minLsn: Lsn | null;
 }
 
 /** Any live node will do. */
@@ -16,6 +23,7 @@ export const noRequirement: ReadRequirement = Object.freeze({
   previousNode: -1,
   previousGeneration: -1,
   previousReadEndMs: Number.NEGATIVE_INFINITY,
+  minLsn: null,
 });
 
 /** A node that is fresh as of this moment satisfies the requirement, whichever node it is. */

@@ -1,7 +1,7 @@
 import type { Classified, WriteReason } from './statement.ts';
 
 /** Levels as the configuration names them. */
-export type ReadConsistency = 'eventual' | 'bounded' | 'session' | 'strong';
+export type ReadConsistency = 'eventual' | 'bounded' | 'session' | 'global' | 'strong';
 
 /** Why a request went to a replica. Stable kebab-case words: label values in the metrics. */
 export type ReplicaReason =

@@ -76,6 +76,7 @@ export class ReadFloor {
       previousNode: this.#previousNode,
       previousGeneration: this.#previousGeneration,
       previousReadEndMs: this.#previousEndMs,
+      minLsn: null,
     };
   }
 }

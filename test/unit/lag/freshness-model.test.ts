@@ -30,6 +30,7 @@ interface Session {
   previousNode: number;
   previousGeneration: number;
   previousReadEndMs: number;
+  minLsn: null;
   seen: number;
 }
 
@@ -53,6 +54,7 @@ class World {
     previousNode: -1,
     previousGeneration: -1,
     previousReadEndMs: NEVER,
+    minLsn: null,
     seen: 0,
   }));
 

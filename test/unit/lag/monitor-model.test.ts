@@ -143,7 +143,7 @@ class World {
     const { monitor } = this.harness;
     const session = this.#sessions[pick % this.#sessions.length]!;
     const freshAsOfMs = performance.now() - agoMs;
-    const requirement = { ...session, freshAsOfMs };
+    const requirement = { ...session, freshAsOfMs, minLsn: null };
     const eligible = [0, 1, 2, 3].filter((node) => monitor.isEligible(node, requirement));
     for (const node of eligible) {
       this.#expectFresh(node, freshAsOfMs);

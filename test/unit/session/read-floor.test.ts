@@ -17,6 +17,11 @@ function floorOf(consistency: Consistency = 'session'): ReadFloor {
     consistency,
     maxStalenessMs,
     waitTimeoutMs: 0,
+    onTimeout: 'primary',
+    lostToken: 'error',
+    fallbackReadsMax: 0,
+    databases: {},
+    users: {},
     sampleIntervalMs: 0,
     primaryWaitTimeoutMs: 0,
   });
