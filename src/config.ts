@@ -106,6 +106,20 @@ export interface FreshnessConfig extends ReadDefaults {
   readonly fallbackReadsMax: number;
 }
 
+/** What the reads of a login start from, as far as the configuration goes. */
+export function readDefaultsFor(
+  freshness: FreshnessConfig,
+  { database, user }: { readonly database: string; readonly user: string },
+): ReadDefaults {
+  const { consistency, maxStalenessMs, waitTimeoutMs, onTimeout, databases, users } = freshness;
+  return {
+    ...{ consistency, maxStalenessMs, waitTimeoutMs, onTimeout },
+    // A client may ask for a database named constructor.
+    ...(Object.hasOwn(databases, database) ? databases[database] : null),
+    ...(Object.hasOwn(users, user) ? users[user] : null),
+  };
+}
+
 export interface LogConfig {
   readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent';
   /** One line per statement with its target and reason (never its text's literals). */

@@ -78,6 +78,11 @@ export const sections = {
   },
 } as const satisfies Record<string, Record<string, Field>>;
 
+/** Under `freshness`: tables by name of a database or user, of the keys that may differ there. */
+export const overrideTables = ['databases', 'users'] as const;
+const { consistency, max_staleness_ms, wait_timeout_ms, on_timeout } = sections.freshness;
+export const overrideFields = { consistency, max_staleness_ms, wait_timeout_ms, on_timeout };
+
 export const authField = choice(['scram-sha-256', 'trust'] as const, 'scram-sha-256');
 export const defaultListen = '127.0.0.1:6432';
 export const defaultHttp = '127.0.0.1:6433';

@@ -9,10 +9,12 @@ import {
   defaultHttp,
   defaultListen,
   nodeKeys,
+  overrideTables,
   sections,
   topLevelKeys,
   userKeys,
 } from './fields.ts';
+import { readFreshness } from './freshness.ts';
 import { type PlacedNode, readNodes } from './nodes.ts';
 import { type Surroundings, unreadable } from './secrets.ts';
 import { type Entry, Source } from './source.ts';
@@ -82,6 +84,16 @@ function readConfig(
   const isEmbedded = checkServers(source, top, placedNodes);
   const embedded = read('embedded');
   checkAuth(source, top, { auth, listen, users, isEmbedded });
+  // Trust lets anybody in, and an embedded cluster has a user of its own.
+  const areUsersKnown =
+    auth !== 'trust' &&
+    !isEmbedded &&
+    !source.hasProblemIn('users') &&
+    !source.hasProblemIn('nodes');
+  const freshness = readFreshness(source, top.get('freshness'), {
+    users: areUsersKnown ? users.map(({ name }) => name) : null,
+    elsewhere: homeOf,
+  });
   return {
     listen,
     http,
@@ -93,7 +105,7 @@ function readConfig(
     users,
     clients: read('clients'),
     pool: read('pool'),
-    freshness: { ...read('freshness'), databases: {}, users: {} },
+    freshness,
     log: read('log'),
   };
 }
@@ -108,6 +120,7 @@ function homeOf(key: string, here: string): string | undefined {
       name,
       Object.keys(fields),
     ]),
+    ['freshness', overrideTables],
     ['nodes', nodeKeys],
     ['users', userKeys],
   ];

@@ -28,6 +28,13 @@ export interface Item {
   readonly path: string;
 }
 
+/** An entry whose key is a name that the user chose. */
+export interface NamedItem extends Entry {
+  readonly name: string;
+  /** What messages call it: `freshness.users[1]` is the first. */
+  readonly path: string;
+}
+
 /**
  * Own words for what the YAML parser finds: its messages quote the file, and what a file has
  * unquoted in the wrong place is often a password.
@@ -165,6 +172,41 @@ export class Source {
     return items;
   }
 
+  /**
+   * The entries of a mapping under names that the user chose; a key that is no name is reported.
+   * Messages count the entries, as a name may be anything.
+   * @param example an entry, for messages
+   */
+  named(entry: Entry | undefined, path: string, example: string): NamedItem[] {
+    if (entry === undefined) {
+      return [];
+    }
+    const map = this.resolve(entry.value);
+    if (!isMap(map) || map.items.length === 0) {
+      const found = isNothing(map) || isMap(map) ? 'nothing here' : 'expected names';
+      this.report(map ?? entry.key, `${path}: ${found}: write for example ${example}`);
+      return [];
+    }
+    const items: NamedItem[] = [];
+    for (const [index, pair] of map.items.entries()) {
+      const itemPath = `${path}[${index + 1}]`;
+      const place = pair.key as Node;
+      const key = this.resolve(place);
+      const problem = nameProblem(key);
+      if (problem !== null) {
+        this.report(place.range == null ? map : place, `${itemPath}: ${problem}`);
+        continue;
+      }
+      const name = this.scalar(key) as string;
+      // The first of two: the second one is reported as such.
+      if (!items.some((item) => item.name === name)) {
+        const value = this.resolve(pair.value as Node | null);
+        items.push({ name, key: place, value, path: itemPath });
+      }
+    }
+    return items;
+  }
+
   /** What a scalar says; undefined for mappings and lists, null for nothing. */
   scalar(node: Node | null): unknown {
     const resolved = this.resolve(node);
@@ -181,6 +223,19 @@ export class Source {
 
 export function dotted(path: string, key: string): string {
   return path === '' ? key : `${path}.${key}`;
+}
+
+/** Why a key cannot be a name, or null. */
+function nameProblem(key: Node | null): string | null {
+  if (!isScalar(key) || typeof key.value !== 'string') {
+    return 'the name is not text: put it in quotes';
+  }
+  if (key.value === '') {
+    return 'the name is empty: write one before the colon';
+  }
+  return key.type === 'PLAIN' && key.value === '<<'
+    ? 'keys are not merged with <<: write the name, and after it the alias'
+    : null;
 }
 
 function isNothing(node: Node | null): node is null {

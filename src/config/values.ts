@@ -18,13 +18,24 @@ export function readSection<S extends Record<string, Field>>(
   elsewhere: (key: string) => string | undefined,
 ): SectionValues<S> {
   const entries = source.entries(entry?.value ?? null, path, Object.keys(fields), elsewhere);
+  return { ...sectionDefaults(fields), ...readGiven(source, entries, path, fields) };
+}
+
+/** Reads the keys of a section that the file has; what is wrong gets its default. */
+export function readGiven<S extends Record<string, Field>>(
+  source: Source,
+  entries: ReadonlyMap<string, Entry> | null,
+  path: string,
+  fields: S,
+): Partial<SectionValues<S>> {
   const values: Record<string, unknown> = {};
   for (const [key, field] of Object.entries(fields)) {
     const found = entries?.get(key);
-    values[camelCase(key)] =
-      found === undefined ? field.default : readField(source, found, dotted(path, key), field);
+    if (found !== undefined) {
+      values[camelCase(key)] = readField(source, found, dotted(path, key), field);
+    }
   }
-  return values as SectionValues<S>;
+  return values as Partial<SectionValues<S>>;
 }
 
 function camelCase(key: string): string {

@@ -7,18 +7,21 @@ import {
   defaultListen,
   type Field,
   nodeKeys,
+  overrideFields,
+  overrideTables,
   sections,
   topLevelKeys,
   userKeys,
 } from '../../../src/config/fields.ts';
 import { loadConfig, parseConfig } from '../../../src/config/load.ts';
+import { type Consistency, consistencyLevels } from '../../../src/config.ts';
 
 const root = new URL('../../../', import.meta.url);
 const text = readFileSync(new URL('docs/configuration.md', root), 'utf8');
 
 /** The cells of the table row of each key. */
 const rows = new Map(
-  [...text.matchAll(/^\| `([\w.[\]]+)` \|(.*)\|$/gm)].map((match) => [
+  [...text.matchAll(/^\| `([\w.[\]<>]+)` \|(.*)\|$/gm)].map((match) => [
     match[1]!,
     match[2]!.split('|').map((cell) => cell.trim()),
   ]),
@@ -64,12 +67,25 @@ describe('docs/configuration.md', () => {
     }
   });
 
+  it.each(overrideTables)('has %s with the keys that may differ there', (table) => {
+    const meaning = rows.get(`freshness.${table}.<name>`)![0]!;
+    const named = [...meaning.matchAll(/`(\w+)`/g)].map((match) => match[1]);
+    expect(named).toEqual(Object.keys(overrideFields));
+  });
+
+  it('says of every level what it promises, the least first', () => {
+    const levels = [...rows.keys()].filter((key) => consistencyLevels.includes(key as Consistency));
+    expect(levels).toEqual(consistencyLevels);
+  });
+
   it('has no key that does not exist', () => {
     const known = new Set<string>([
       'listen',
       'http',
       'auth',
       'users',
+      ...consistencyLevels,
+      ...overrideTables.map((table) => `freshness.${table}.<name>`),
       ...fields.map(([key]) => key),
       ...nodeKeys.map((name) => `nodes[].${name}`),
       ...userKeys.map((name) => `users[].${name}`),
@@ -77,9 +93,18 @@ describe('docs/configuration.md', () => {
     expect([...rows.keys()].filter((key) => !known.has(key))).toEqual([]);
   });
 
-  it('shows a file that is valid', () => {
-    const example = /```yaml\n([^`]*)```/.exec(text)![1]!;
-    expect(parseConfig(example, 'config.yaml').nodes).toHaveLength(2);
+  it('shows a file that is valid, and what differs by database and user in it', () => {
+    const [file, differing] = [...text.matchAll(/```yaml\n([^`]*)```/g)].map((match) => match[1]!);
+    expect(parseConfig(file!, 'config.yaml').nodes).toHaveLength(2);
+    const { freshness } = parseConfig(file! + differing!, 'config.yaml', {
+      BILLING_PASSWORD: 'password',
+    });
+    expect(freshness.databases.reporting).toEqual({
+      consistency: 'bounded',
+      maxStalenessMs: 60_000,
+      onTimeout: 'error',
+    });
+    expect(Object.keys(freshness.users)).toEqual(['billing']);
   });
 });
 
@@ -100,9 +125,11 @@ describe('the shipped config.yaml', () => {
   it('stays valid with its comments turned into settings', () => {
     const own = readFileSync(path, 'utf8')
       .replace(/^embedded:\n( .*\n)*/m, '')
-      .replaceAll(/^# ((nodes|users):| {2,}(- )?\w+:.*)/gm, '$1');
+      .replaceAll(/^# ((nodes|users):| {2,}(- )?\w+:.*)/gm, '$1')
+      .replaceAll(/^ {2}# (databases:| {2}reporting:)/gm, '  $1');
     const config = parseConfig(own, path, { APP_PASSWORD: 'password' });
     expect(config.nodes).toHaveLength(2);
     expect(config.users.map(({ name }) => name)).toEqual(['app']);
+    expect(Object.keys(config.freshness.databases)).toEqual(['reporting']);
   });
 });

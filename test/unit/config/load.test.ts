@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { parseConfig } from '../../../src/config/load.ts';
+import { readDefaultsFor } from '../../../src/config.ts';
 
 const verifier = `SCRAM-SHA-256$4096:c2FsdA==$${'A'.repeat(43)}=:${'B'.repeat(43)}=`;
 
@@ -18,7 +19,7 @@ users:
   - { name: web, password: "${verifier}", server_password: w }
 clients: { max: 1, login_timeout_ms: 2000 }
 pool: { size: 3, wait_timeout_ms: 4, connect_timeout_ms: 5, idle_timeout_ms: 6, lifetime_ms: 7, check_after_idle_ms: 8, statements_max: 9 }
-freshness: { consistency: strong, max_staleness_ms: 10, wait_timeout_ms: 11, sample_interval_ms: 12, primary_wait_timeout_ms: 13 }
+freshness: { consistency: strong, max_staleness_ms: 10, wait_timeout_ms: 11, sample_interval_ms: 12, primary_wait_timeout_ms: 13, on_timeout: error, lost_token: warn, fallback_reads_max: 14, databases: { reporting: { consistency: bounded, max_staleness_ms: 15 }, "2024": { on_timeout: primary } }, users: { web: { wait_timeout_ms: 16 } } }
 log: { level: debug, statements: true }
 `;
   expect(parseConfig(text, 'config.yaml', { PEER: 'pw' })).toEqual({
@@ -59,14 +60,27 @@ log: { level: debug, statements: true }
       waitTimeoutMs: 11,
       sampleIntervalMs: 12,
       primaryWaitTimeoutMs: 13,
+      onTimeout: 'error',
+      lostToken: 'warn',
+      fallbackReadsMax: 14,
+      databases: {
+        reporting: { consistency: 'bounded', maxStalenessMs: 15 },
+        2024: { onTimeout: 'primary' },
+      },
+      users: { web: { waitTimeoutMs: 16 } },
     },
     log: { level: 'debug', statements: true },
   });
 });
 
 it('freezes what it returns, at every depth', () => {
-  const config = parseConfig('nodes: [{ url: "postgres://a:b@h" }]', 'config.yaml');
-  for (const part of [config, config.nodes, config.nodes[0], config.users[0], config.pool]) {
+  const config = parseConfig(
+    'nodes: [{ url: "postgres://a:b@h" }]\nfreshness: { databases: { app: { on_timeout: error } } }',
+    'config.yaml',
+  );
+  const { databases } = config.freshness;
+  const parts = [config, config.nodes, config.nodes[0], config.users[0], databases, databases.app];
+  for (const part of parts) {
     expect(Object.isFrozen(part)).toBe(true);
   }
 });
@@ -97,4 +111,50 @@ it('starts data_dir from the folder of the file', () => {
 it('takes YAML anchors for repeated values', () => {
   const text = 'auth: trust\nembedded:\npool: { size: &n 7 }\nclients: { max: *n }';
   expect(parseConfig(text, 'config.yaml').clients.max).toBe(7);
+});
+
+it('takes the same settings for two databases by an anchor', () => {
+  const text =
+    'embedded:\nfreshness:\n  databases:\n    a: &slow { on_timeout: error }\n    b: *slow\n';
+  expect(parseConfig(text, 'config.yaml').freshness.databases).toEqual({
+    a: { onTimeout: 'error' },
+    b: { onTimeout: 'error' },
+  });
+});
+
+it("counts a user's word more than the database's, and that more than the cluster's, key by key", () => {
+  const { freshness } = parseConfig(
+    `
+embedded:
+freshness:
+  consistency: global
+  databases: { app: { consistency: bounded, max_staleness_ms: 7 } }
+  users: { web: { consistency: strong, wait_timeout_ms: 8 } }
+`,
+    'config.yaml',
+  );
+  const { maxStalenessMs, waitTimeoutMs, onTimeout } = freshness;
+  const cluster = { consistency: 'global', maxStalenessMs, waitTimeoutMs, onTimeout };
+  const defaultsOf = (database: string, user: string) =>
+    readDefaultsFor(freshness, { database, user });
+  expect(defaultsOf('other', 'other')).toEqual(cluster);
+  // A database is not a user.
+  expect(defaultsOf('web', 'app')).toEqual(cluster);
+  expect(defaultsOf('constructor', '__proto__')).toEqual(cluster);
+  expect(defaultsOf('app', 'other')).toEqual({
+    ...cluster,
+    consistency: 'bounded',
+    maxStalenessMs: 7,
+  });
+  expect(defaultsOf('other', 'web')).toEqual({
+    ...cluster,
+    consistency: 'strong',
+    waitTimeoutMs: 8,
+  });
+  expect(defaultsOf('app', 'web')).toEqual({
+    consistency: 'strong',
+    maxStalenessMs: 7,
+    waitTimeoutMs: 8,
+    onTimeout,
+  });
 });

@@ -100,7 +100,7 @@ const onLine3: [name: string, snippet: string, message: string][] = [
   [
     'no such level',
     'freshness: { consistency: sesion }',
-    'freshness.consistency: "sesion" is not one of eventual, bounded, session, strong: did you mean session?',
+    'freshness.consistency: "sesion" is not one of eventual, bounded, session, global, strong: did you mean session?',
   ],
   [
     'an address without a port',
@@ -263,6 +263,164 @@ describe('a problem is reported with its line and what to write instead', () => 
   });
 });
 
+describe('what differs by database and user', () => {
+  const servers = 'nodes: [{ url: "postgres://app:x@h" }]\nusers: [{ name: web, password: x }]\n';
+  /** What is wrong on line 5, inside `freshness.databases`. */
+  const inDatabases: [name: string, line: string, message: string][] = [
+    [
+      'a name without settings',
+      'app:',
+      '[1]: nothing here: write for example max_staleness_ms: 60000, or remove the name',
+    ],
+    [
+      'a name with no setting at all',
+      'app: {}',
+      '[1]: nothing here: write for example max_staleness_ms: 60000, or remove the name',
+    ],
+    [
+      'a level for a table',
+      'app: strong',
+      '[1]: expected lines of key: value (known: consistency, max_staleness_ms, wait_timeout_ms, on_timeout)',
+    ],
+    [
+      'a number for a name',
+      '2024: { on_timeout: error }',
+      '[1]: the name is not text: put it in quotes',
+    ],
+    [
+      'true for a name',
+      'true: { on_timeout: error }',
+      '[1]: the name is not text: put it in quotes',
+    ],
+    [
+      'a list for a name',
+      '? [a]\n    : { on_timeout: error }',
+      '[1]: the name is not text: put it in quotes',
+    ],
+    ['no name', '"": { on_timeout: error }', '[1]: the name is empty: write one before the colon'],
+    [
+      'a merge key',
+      '<<: { on_timeout: error }',
+      '[1]: keys are not merged with <<: write the name, and after it the alias',
+    ],
+    [
+      'an unknown key',
+      'app: { consistancy: strong }',
+      '[1].consistancy: unknown key: did you mean consistency?',
+    ],
+    [
+      'a key without its unit',
+      'app: { max_staleness: 60s }',
+      '[1].max_staleness: unknown key: write max_staleness_ms: 60000',
+    ],
+    [
+      'a duration for milliseconds',
+      'app: { max_staleness_ms: 1 min }',
+      '[1].max_staleness_ms: "1 min": write milliseconds as a number: 60000',
+    ],
+    [
+      'a unit that there is not',
+      'app: { max_staleness_ms: 5 fortnights }',
+      '[1].max_staleness_ms: expected milliseconds as a whole number from 1 to 86400000, found "5 fortnights": write for example 5000',
+    ],
+    [
+      'a number out of range',
+      'app: { max_staleness_ms: 0 }',
+      '[1].max_staleness_ms: 0 is out of range: write 1 to 86400000 milliseconds',
+    ],
+    [
+      'no such choice',
+      'app: { on_timeout: fail }',
+      '[1].on_timeout: "fail" is not one of primary, error',
+    ],
+    [
+      'no value',
+      'app: { consistency: }',
+      '[1].consistency: no value: write for example session, or remove the key',
+    ],
+    [
+      'a key of the whole cluster',
+      'app: { sample_interval_ms: 5 }',
+      '[1].sample_interval_ms: unknown key: write it under freshness:',
+    ],
+    ['a key of another section', 'app: { size: 5 }', '[1].size: unknown key: write it under pool:'],
+  ];
+
+  it.each(inDatabases)('%s', (_, line, message) => {
+    const text = `${servers}freshness:\n  databases:\n    ${line}\n`;
+    expect(problemsOf(text)).toEqual([`5: freshness.databases${message}`]);
+  });
+
+  it.each([
+    ['nothing', 'databases:', 'nothing here'],
+    ['an empty table', 'databases: {}', 'nothing here'],
+    ['a list', 'users: [web]', 'expected names'],
+    ['a name alone', 'users: web', 'expected names'],
+  ])('%s for a table', (_, snippet, found) => {
+    const table = snippet.split(':', 1)[0];
+    expect(problemsOf(`${servers}freshness:\n  ${snippet}\n`)).toEqual([
+      `4: freshness.${table}: ${found}: write for example app: { max_staleness_ms: 60000 }`,
+    ]);
+  });
+
+  it('a table at the top', () => {
+    expect(problemsOf(`${servers}databases: { app: { on_timeout: error } }`)).toEqual([
+      '3: databases: unknown key: write it under freshness:',
+    ]);
+  });
+
+  it('a name twice', () => {
+    const twice = 'freshness:\n  users:\n    web: { on_timeout: error }\n    web: {}\n';
+    expect(problemsOf(servers + twice)).toEqual([
+      '6: this key stands here twice: keep one of them',
+    ]);
+  });
+
+  it('a user who cannot log in', () => {
+    const freshness = (user: string) => `freshness: { users: { ${user}: { on_timeout: error } } }`;
+    expect(problemsOf(servers + freshness('wbe'))).toEqual([
+      '3: freshness.users[1]: no user of this name can log in: did you mean web?',
+    ]);
+    expect(problemsOf(servers + freshness('reporting'))).toEqual([
+      '3: freshness.users[1]: no user of this name can log in: add it under users:',
+    ]);
+    // Those of the URLs can, too.
+    expect(problemsOf(servers + freshness('app'))).toEqual([]);
+    // Anybody can.
+    expect(problemsOf(`auth: trust\n${servers}${freshness('anybody')}`)).toEqual([]);
+    // Its user is not in the file.
+    expect(problemsOf(`embedded: {}\n${freshness('postgres')}`)).toEqual([]);
+    // The user is there, and something else is wrong with it.
+    expect(
+      problemsOf(
+        `${servers}users: [{ name: web }]\n`.replace('users: [{ name: web, password: x }]\n', '') +
+          freshness('web'),
+      ),
+    ).toEqual(['2: users[1]: no password: write password:, password_env: or password_file:']);
+  });
+
+  it('everything at once', () => {
+    const text = `${servers}freshness:
+  on_timeout: never
+  databases:
+    1: {}
+    app: { consistency: storng, wait: 5s }
+    other:
+  users:
+    wbe: { max_staleness_ms: -1 }
+`;
+    expect(problemsOf(text).map((problem) => problem.split(/[: ]/, 3).join(''))).toEqual([
+      '4freshness.on_timeout',
+      '6freshness.databases[1]',
+      '7freshness.databases[2].consistency',
+      '7freshness.databases[2].wait',
+      '8freshness.databases[3]',
+      '10freshness.users[1]',
+      '10freshness.users[1].max_staleness_ms',
+    ]);
+  });
+});
+
 describe('a node URL', () => {
   it.each([
     ['http://app:geheim@h/db', 'not a PostgreSQL URL'],
@@ -302,6 +460,10 @@ describe('secrets do not get into messages', () => {
     'users:\n  - name: app\n    password:geheim',
     'users:\n  - name: app\n    password: x: geheim',
     'users: geheim',
+    'freshness: { users: { app: geheim } }',
+    'freshness: { users: { app: { password: geheim } } }',
+    'freshness: { users: [{ name: app, password: geheim }] }',
+    'freshness: { databases: { "postgres://app:geheim@h/app": { url: x } } }',
     'geheim',
   ])('%s', (snippet) => {
     const problems = problemsOf(`embedded: {}\nauth: trust\n${snippet}\n`).join('\n');
