@@ -14,6 +14,7 @@ import { Cluster } from './pool/cluster.ts';
 import { createNodeProbe } from './pool/node-probe.ts';
 import { loadParser } from './router/parser.ts';
 import { Databases } from './session/databases.ts';
+import { DurationHistogram } from './session/duration-histogram.ts';
 import { Listener } from './session/listener.ts';
 import { LoginTemplates } from './session/login-templates.ts';
 import { RouteCounts } from './session/route-counts.ts';
@@ -75,6 +76,8 @@ class RunningProxy {
   readonly #cluster: Cluster;
   readonly #databases: Databases;
   readonly #routes: RouteCounts;
+  /** By node: what its samples have proven. */
+  readonly #staleness: readonly DurationHistogram[];
   #listener: Listener | null = null;
   #http: HttpServer | null = null;
   #stopped: Promise<void> | null = null;
@@ -94,6 +97,7 @@ class RunningProxy {
     this.#cluster = new Cluster(config.nodes, config.pool);
     this.#databases = new Databases(() => config.nodes[this.monitor.primary()] ?? null, log);
     this.#routes = new RouteCounts(config.nodes.length);
+    this.#staleness = config.nodes.map(() => new DurationHistogram());
   }
 
   async start(progress: (line: string) => void): Promise<void> {
@@ -138,6 +142,8 @@ class RunningProxy {
       gate: this.#gate,
       cluster: this.#cluster,
       routes: this.#routes,
+      probes: { samples: () => ({ ok: 0, failed: 0 }), staleness: this.#staleness },
+      fallbackLimit: { inUse: 0, refused: 0 },
       sessions: () => this.#listener?.sessions ?? [],
       maxStalenessMs: this.#config.freshness.maxStalenessMs,
       version: packageVersion(),

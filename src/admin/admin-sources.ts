@@ -2,7 +2,23 @@ import type { Gate } from '../lag/gate.ts';
 import type { Monitor } from '../lag/monitor.ts';
 import type { Cluster } from '../pool/cluster.ts';
 import type { ClientSession } from '../session/client-session.ts';
+import type { DurationHistogram } from '../session/duration-histogram.ts';
 import type { RouteCounts } from '../session/route-counts.ts';
+
+/** Keeps lagging replicas from sending more reads to the primary than it can bear. */
+export interface FallbackLimit {
+  /** Reads on the primary now because no replica was fresh enough. */
+  readonly inUse: number;
+  /** Reads that it has kept from the primary so far. */
+  readonly refused: number;
+}
+
+/** What the monitor's samples came to so far. */
+export interface ProbeCounts {
+  samples(node: number): { readonly ok: number; readonly failed: number };
+  /** By node: the proven staleness at each of its samples as a replica. */
+  readonly staleness: readonly DurationHistogram[];
+}
 
 /** Where metrics and health are read from, when somebody asks. Nothing here is ever changed. */
 export interface AdminSources {
@@ -10,6 +26,8 @@ export interface AdminSources {
   readonly gate: Gate;
   readonly cluster: Pick<Cluster, 'nodes' | 'entries'>;
   readonly routes: RouteCounts;
+  readonly probes: ProbeCounts;
+  readonly fallbackLimit: FallbackLimit;
   readonly sessions: () => Iterable<Pick<ClientSession, 'phase'>>;
   /** The lag budget of reads: without a primary, what a replica must keep for the proxy to be ready. */
   readonly maxStalenessMs: number;

@@ -316,7 +316,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
   #note({ node, reason, waitedMs }: Placed): void {
     const { routes, monitor, config, cluster, log } = this.#context;
     routes.count(node, reason);
-    if (waitedMs > 0) routes.waited(waitedMs);
+    if (waitedMs > 0) routes.placedAfter(waitedMs, reason);
     const stalenessMs = monitor.stalenessMs(node);
     this.lastRoute = { node, reason, waitedMs, stalenessMs };
     if (config.log.statements) {

@@ -2,6 +2,7 @@ import type { AdminSources } from '../../../src/admin/admin-sources.ts';
 import type { NodeConfig } from '../../../src/config.ts';
 import type { PoolEntry } from '../../../src/pool/cluster.ts';
 import type { ClientSession } from '../../../src/session/client-session.ts';
+import { DurationHistogram } from '../../../src/session/duration-histogram.ts';
 import { RouteCounts } from '../../../src/session/route-counts.ts';
 import type { Harness } from '../lag/monitor-harness.ts';
 import { MAX_STALENESS_MS } from '../lag/monitor-harness.ts';
@@ -23,6 +24,10 @@ export function nodeConfigs(count: number): NodeConfig[] {
 export interface AdminHarness {
   readonly sources: AdminSources;
   readonly routes: RouteCounts;
+  /** By node. */
+  readonly samples: { ok: number; failed: number }[];
+  readonly staleness: DurationHistogram[];
+  readonly fallbackLimit: { inUse: number; refused: number };
   readonly pools: PoolEntry[];
   readonly phases: ClientSession['phase'][];
 }
@@ -30,6 +35,9 @@ export interface AdminHarness {
 /** What the admin side reads from, over a running monitor; pools and clients as the test says. */
 export function adminHarness({ monitor, gate }: Pick<Harness, 'monitor' | 'gate'>): AdminHarness {
   const routes = new RouteCounts(monitor.nodes.length);
+  const samples = monitor.nodes.map(() => ({ ok: 0, failed: 0 }));
+  const staleness = monitor.nodes.map(() => new DurationHistogram());
+  const fallbackLimit = { inUse: 0, refused: 0 };
   const pools: PoolEntry[] = [];
   const phases: ClientSession['phase'][] = [];
   const sources: AdminSources = {
@@ -37,9 +45,11 @@ export function adminHarness({ monitor, gate }: Pick<Harness, 'monitor' | 'gate'
     gate,
     cluster: { nodes: nodeConfigs(monitor.nodes.length), entries: () => pools },
     routes,
+    probes: { samples: (node) => samples[node]!, staleness },
+    fallbackLimit,
     sessions: () => phases.map((phase) => ({ phase })),
     maxStalenessMs: MAX_STALENESS_MS,
     version: '1.2.3',
   };
-  return { sources, routes, pools, phases };
+  return { sources, routes, samples, staleness, fallbackLimit, pools, phases };
 }

@@ -2,6 +2,12 @@ import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { createMetrics, processMetrics } from '../../../src/admin/metrics.ts';
 import { readiness } from '../../../src/admin/readiness.ts';
+import { bucketBoundsMs } from '../../../src/session/duration-histogram.ts';
+import {
+  fallbackReasons,
+  lostHistoryKinds,
+  waitOutcomes,
+} from '../../../src/session/route-counts.ts';
 import { type Harness, startCluster, stopHarness } from '../lag/monitor-harness.ts';
 import { adminHarness } from './admin-harness.ts';
 import { parseExposition } from './exposition.ts';
@@ -39,10 +45,32 @@ it('lists every metric of the proxy with its type and labels, and no other', asy
   const documented = [...rows.keys()].filter((name) => name.startsWith('tidemark_'));
   expect(documented.toSorted()).toEqual([...types.keys()].toSorted());
   for (const [name, type] of types) {
-    const series = [...values.keys()].find((key) => key.split('{', 1)[0] === name);
-    const labels = [...series!.matchAll(/[{,](\w+)="/g)].map((match) => `\`${match[1]}\``);
-    expect(rows.get(name)!.slice(0, 2), name).toEqual([type, labels.join(', ')]);
+    const numberOfAll = type === 'histogram' ? `${name}_count` : name;
+    const all = [...values.keys()].filter((key) => key.split('{', 1)[0] === numberOfAll);
+    expect(all, name).not.toEqual([]);
+    for (const series of all) {
+      const labels = [...series.matchAll(/[{,](\w+)="/g)].map((match) => `\`${match[1]}\``);
+      expect(rows.get(name)!.slice(0, 2), series).toEqual([type, labels.join(', ')]);
+    }
   }
+});
+
+it('names every value of the labels that are words of a list', () => {
+  const words: [string, readonly string[]][] = [
+    ['tidemark_read_wait_seconds', waitOutcomes],
+    ['tidemark_read_fallbacks_total', fallbackReasons],
+    ['tidemark_lost_history_total', lostHistoryKinds],
+    ['tidemark_probe_samples_total', ['ok', 'failed']],
+  ];
+  for (const [name, values] of words) {
+    const named = [...rows.get(name)![2]!.matchAll(/`(?!tidemark_)([\w-]+)`/g)].map((match) => match[1]);
+    expect(named, name).toEqual(values);
+  }
+});
+
+it('names the bounds of the buckets', () => {
+  const seconds = bucketBoundsMs.map((ms) => String(ms / 1000)).join(', ');
+  expect(text).toContain(`at most ${seconds} and any number of seconds`);
 });
 
 it('lists every metric of the process with its type', async () => {

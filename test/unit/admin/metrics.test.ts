@@ -71,28 +71,117 @@ describe('requests', () => {
     },
   );
 
-  it('that waited, failed or ran again are counted, and a scrape changes no count', async () => {
+  it('that failed or ran again are counted, and a scrape changes no count', async () => {
     const { routes } = admin;
     const before = await scrape();
-    expect(before.get('tidemark_waits_total')).toBe(0);
-    expect(before.get('tidemark_wait_seconds_total')).toBe(0);
     expect(before.get('tidemark_retries_total')).toBe(0);
     expect(seriesOf(before, 'tidemark_errors_total')).toEqual({});
     routes.retries += 3;
-    routes.waited(250);
-    routes.waited(500);
     routes.failed('57P03');
     routes.failed('57P03');
     routes.failed('08006');
     for (const values of [await scrape(), await scrape()]) {
       expect(values.get('tidemark_retries_total')).toBe(3);
-      expect(values.get('tidemark_waits_total')).toBe(2);
-      expect(values.get('tidemark_wait_seconds_total')).toBe(0.75);
       expect(seriesOf(values, 'tidemark_errors_total')).toEqual({
         '{sqlstate="57P03"}': 2,
         '{sqlstate="08006"}': 1,
       });
     }
+  });
+
+  it('that waited for a primary are counted by how long', async () => {
+    admin.routes.placedAfter(700, 'write');
+    const values = await scrape();
+    expect(values.get('tidemark_primary_wait_seconds_bucket{le="0.5"}')).toBe(0);
+    expect(values.get('tidemark_primary_wait_seconds_bucket{le="1"}')).toBe(1);
+    expect(values.get('tidemark_primary_wait_seconds_sum')).toBe(0.7);
+    expect(values.get('tidemark_read_wait_seconds_count{outcome="primary"}')).toBe(0);
+  });
+});
+
+describe('reads', () => {
+  it('that waited are counted by where they went, and by how long', async () => {
+    const { routes } = admin;
+    routes.waited(4, 'replica');
+    routes.waited(250, 'replica');
+    routes.waited(20, 'primary');
+    routes.waited(5_000, 'error');
+    for (const values of [await scrape(), await scrape()]) {
+      expect(seriesOf(values, 'tidemark_read_wait_seconds_count')).toEqual({
+        '{outcome="replica"}': 2,
+        '{outcome="primary"}': 1,
+        '{outcome="error"}': 1,
+      });
+      expect(seriesOf(values, 'tidemark_read_wait_seconds_sum')).toEqual({
+        '{outcome="replica"}': 0.254,
+        '{outcome="primary"}': 0.02,
+        '{outcome="error"}': 5,
+      });
+      const fast = 'tidemark_read_wait_seconds_bucket{le="0.005",outcome="replica"}';
+      expect(values.get(fast)).toBe(1);
+      expect(values.get('tidemark_primary_wait_seconds_count')).toBe(0);
+    }
+  });
+
+  it('that fell back to the primary are counted by reason, over all nodes', async () => {
+    const none = { '{reason="no-replica"}': 0, '{reason="no-fresh-replica"}': 0 };
+    expect(seriesOf(await scrape(), 'tidemark_read_fallbacks_total')).toEqual({
+      ...none,
+      '{reason="wait-timeout"}': 0,
+    });
+    const { routes } = admin;
+    routes.count(0, 'wait-timeout');
+    routes.count(1, 'wait-timeout');
+    routes.count(1, 'write');
+    routes.count(2, 'read');
+    expect(seriesOf(await scrape(), 'tidemark_read_fallbacks_total')).toEqual({
+      ...none,
+      '{reason="wait-timeout"}': 2,
+    });
+  });
+
+  it('that are on the primary, or are kept from it, are shown', async () => {
+    Object.assign(admin.fallbackLimit, { inUse: 4, refused: 9 });
+    const values = await scrape();
+    expect(values.get('tidemark_fallback_reads')).toBe(4);
+    expect(values.get('tidemark_fallback_limit_total')).toBe(9);
+  });
+
+  it('that ask for lost history are counted by kind', async () => {
+    admin.routes.lostHistory('token');
+    admin.routes.lostHistory('token');
+    expect(seriesOf(await scrape(), 'tidemark_lost_history_total')).toEqual({
+      '{kind="session"}': 0,
+      '{kind="token"}': 2,
+    });
+  });
+});
+
+describe('samples', () => {
+  it('are counted by node and result', async () => {
+    admin.samples[0]!.ok = 7;
+    admin.samples[2]!.failed = 3;
+    expect(seriesOf(await scrape(), 'tidemark_probe_samples_total')).toEqual({
+      '{node="a",result="ok"}': 7,
+      '{node="a",result="failed"}': 0,
+      '{node="b",result="ok"}': 0,
+      '{node="b",result="failed"}': 0,
+      '{node="c",result="ok"}': 0,
+      '{node="c",result="failed"}': 3,
+    });
+  });
+
+  it('show the staleness of each node over time', async () => {
+    admin.staleness[1]!.observe(120);
+    admin.staleness[1]!.observe(Number.POSITIVE_INFINITY);
+    const values = await scrape();
+    const name = 'tidemark_replica_staleness_seconds';
+    expect(values.get(`${name}_bucket{le="0.1",node="b"}`)).toBe(0);
+    expect(values.get(`${name}_bucket{le="0.25",node="b"}`)).toBe(1);
+    expect(values.get(`${name}_bucket{le="300",node="b"}`)).toBe(1);
+    expect(values.get(`${name}_bucket{le="+Inf",node="b"}`)).toBe(2);
+    expect(values.get(`${name}_sum{node="b"}`)).toBe(0.12);
+    expect(values.get(`${name}_count{node="c"}`)).toBe(0);
   });
 });
 
