@@ -63,7 +63,9 @@ it('names every value of the labels that are words of a list', () => {
     ['tidemark_probe_samples_total', ['ok', 'failed']],
   ];
   for (const [name, values] of words) {
-    const named = [...rows.get(name)![2]!.matchAll(/`(?!tidemark_)([\w-]+)`/g)].map((match) => match[1]);
+    const named = [...rows.get(name)![2]!.matchAll(/`(?!tidemark_)([\w-]+)`/g)].map(
+      (match) => match[1],
+    );
     expect(named, name).toEqual(values);
   }
 });
