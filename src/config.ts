@@ -112,11 +112,14 @@ export function readDefaultsFor(
   { database, user }: { readonly database: string; readonly user: string },
 ): ReadDefaults {
   const { consistency, maxStalenessMs, waitTimeoutMs, onTimeout, databases, users } = freshness;
+  // What a name such as constructor inherits has nothing to spread.
   return {
-    ...{ consistency, maxStalenessMs, waitTimeoutMs, onTimeout },
-    // A client may ask for a database named constructor.
-    ...(Object.hasOwn(databases, database) ? databases[database] : null),
-    ...(Object.hasOwn(users, user) ? users[user] : null),
+    consistency,
+    maxStalenessMs,
+    waitTimeoutMs,
+    onTimeout,
+    ...databases[database],
+    ...users[user],
   };
 }
 

@@ -390,13 +390,15 @@ describe('what differs by database and user', () => {
     expect(problemsOf(`auth: trust\n${servers}${freshness('anybody')}`)).toEqual([]);
     // Its user is not in the file.
     expect(problemsOf(`embedded: {}\n${freshness('postgres')}`)).toEqual([]);
-    // The user is there, and something else is wrong with it.
-    expect(
-      problemsOf(
-        `${servers}users: [{ name: web }]\n`.replace('users: [{ name: web, password: x }]\n', '') +
-          freshness('web'),
-      ),
-    ).toEqual(['2: users[1]: no password: write password:, password_env: or password_file:']);
+    // Who is meant is there, and reported already.
+    const nameless = 'nodes: [{ url: "postgres://app:x@h" }]\nusers: [{ password: x }]\n';
+    expect(problemsOf(nameless + freshness('web'))).toEqual([
+      '2: users[1]: no name: write name: app (as text)',
+    ]);
+    const badUrl = 'nodes: [{ url: "postgres://web:x@h:0" }]\nusers: []\n';
+    expect(problemsOf(badUrl + freshness('web'))).toEqual([
+      expect.stringMatching(/^1: nodes\[1\]\.url: /),
+    ]);
   });
 
   it('everything at once', () => {
