@@ -35,6 +35,12 @@ export class Relay {
     for (const socket of this.#sockets) socket.pause();
   }
 
+  /** Cuts, and loses what is on its way: both ends see their connections break. */
+  drop(): void {
+    this.#cut = true;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
   restore(): void {
     this.#cut = false;
     for (const socket of this.#sockets) socket.resume();

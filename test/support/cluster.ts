@@ -187,6 +187,11 @@ export class TestNode {
     this.#requireRelay().cut();
   }
 
+  /** As cutLink(), and what was on its way is lost. */
+  dropLink(): void {
+    this.#requireRelay().drop();
+  }
+
   restoreLink(): void {
     this.#requireRelay().restore();
   }

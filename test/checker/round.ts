@@ -1,0 +1,102 @@
+import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startTestCluster, type TestCluster } from '../support/cluster.ts';
+import { eventually, startTestProxy, type TestProxy } from '../support/proxy.ts';
+import { Faults } from './faults.ts';
+import type { History, LogEntry, Promotion } from './history.ts';
+import { Random } from './random.ts';
+import type { Recorder } from './recorder.ts';
+import { readLogSql, schema } from './registers.ts';
+import type { Entitlement } from './session.ts';
+import { Workload } from './workload.ts';
+
+export interface RoundOptions {
+  readonly seed: number;
+  readonly replicas: number;
+  readonly clients: number;
+  /** How long each primary serves, ms. Between two of them lies a promotion. */
+  readonly erasMs: readonly number[];
+  /** Default: true. */
+  readonly hasFaults?: boolean;
+}
+
+export interface Round {
+  readonly history: History;
+  readonly recorder: Recorder;
+  /** How often each fault was done. */
+  readonly faults: ReadonlyMap<string, number>;
+  /** From the first operation to the last. */
+  readonly tookMs: number;
+}
+
+/** What both proxies give to clients that ask for nothing. */
+const entitlement: Entitlement = { level: 'session', maxStalenessMs: 2_000, token: null };
+/** Through the one reads hardly wait, through the other they do. */
+const waitTimeoutsMs = [20, 300] as const;
+
+/** Sessions over two proxies on a cluster of its own, with faults and promotions. */
+export async function playRound(options: RoundOptions): Promise<Round> {
+  const random = new Random(options.seed);
+  const cluster = await startTestCluster({ replicas: options.replicas, links: 'relayed' });
+  const proxies: TestProxy[] = [];
+  try {
+    await cluster.primary.query(schema);
+    await cluster.waitForCatchup();
+    for (const waitTimeoutMs of waitTimeoutsMs) proxies.push(await front(cluster, waitTimeoutMs));
+    return await play(cluster, proxies, random, options);
+  } finally {
+    for (const proxy of proxies) await proxy.stop();
+    await cluster.stop();
+  }
+}
+
+function front(cluster: TestCluster, waitTimeoutMs: number): Promise<TestProxy> {
+  const { level, maxStalenessMs } = entitlement;
+  return startTestProxy(cluster, {
+    freshness: { consistency: level, maxStalenessMs, waitTimeoutMs, primaryWaitTimeoutMs: 3_000 },
+  });
+}
+
+async function play(
+  cluster: TestCluster,
+  proxies: readonly TestProxy[],
+  random: Random,
+  { clients, erasMs, hasFaults = true }: RoundOptions,
+): Promise<Round> {
+  const { user, password, database } = cluster.primary;
+  const targets = proxies.map(({ host, port }) => ({ host, port, user, password, database }));
+  const faults = new Faults(cluster, random.fork());
+  const promotions: Promotion[] = [];
+  const startedMs = performance.now();
+  const workload = new Workload({ targets, entitlement, random: random.fork(), clients });
+  try {
+    for (const [era, eraMs] of erasMs.entries()) {
+      if (era > 0) {
+        await faults.promote((port) => promotions.push({ port, requestedMs: performance.now() }));
+      }
+      const endMs = performance.now() + eraMs;
+      while (hasFaults && faults.replicas.length > 0 && performance.now() < endMs) {
+        await faults.episode();
+      }
+      await sleep(Math.max(0, endMs - performance.now()));
+    }
+  } finally {
+    await workload.stop();
+  }
+  const tookMs = performance.now() - startedMs;
+  const log = await finalLog(faults);
+  const { recorder } = workload;
+  const { operations } = recorder;
+  const firstPrimaryPort = cluster.primary.port;
+  const history: History = { operations, firstPrimaryPort, promotions, log };
+  return { history, recorder, faults: faults.done, tookMs };
+}
+
+/** The log when nothing that was begun can commit any more. */
+async function finalLog({ primary }: Faults): Promise<LogEntry[]> {
+  const others = `select from pg_stat_activity
+    where backend_type = 'client backend' and pid <> pg_backend_pid()
+      and (xact_start is not null or state = 'active')`;
+  await eventually(async () => (await primary.query(others)).length === 0, 'all writes are over');
+  return primary.query<LogEntry>(readLogSql);
+}
