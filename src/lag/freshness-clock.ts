@@ -36,6 +36,11 @@ export class FreshnessClock {
     this.#lagSeenAtMs = new Float64Array(nodeCount).fill(NEVER);
   }
 
+  /** Insert position of the newest primary sample of this epoch, null without one. */
+  get newestPrimaryLsn(): Lsn | null {
+    return this.#primary.newestLsn;
+  }
+
   /** Send time of the newest primary sample of this epoch, -Infinity without one. */
   get newestPrimarySampleMs(): number {
     return this.#primary.newestSentAtMs;
@@ -146,10 +151,14 @@ export class FreshnessClock {
     for (let node = 0; node < this.#generation.length; node++) this.dropNode(node);
   }
 
-  /** True if this replica is proven to meet the requirement. The hot path: allocates nothing. */
+  /**
+   * True if this replica is proven to meet the requirement, whose budget is the monitor's affair.
+   * The hot path: allocates nothing.
+   */
   satisfies(node: number, requirement: ReadRequirement): boolean {
     const freshAsOfMs = this.#freshAsOfMs[node]!;
     if (!(freshAsOfMs >= requirement.freshAsOfMs)) return false;
+    if (requirement.minLsn !== null && !this.#hasReplayed(node, requirement.minLsn)) return false;
     const previous = requirement.previousNode;
     if (previous === -1 || freshAsOfMs >= requirement.previousReadEndMs) return true;
     // Both need the previous node's present position to continue the one that the read saw.
@@ -160,5 +169,10 @@ export class FreshnessClock {
       this.#replicaSentAtMs[previous]! > requirement.previousReadEndMs &&
       this.#replayLsn[node]! >= this.#replayLsn[previous]!
     );
+  }
+
+  /** A position of a node that is not known in this epoch may be one of another history. */
+  #hasReplayed(node: number, lsn: Lsn): boolean {
+    return this.#generation[node] !== UNKNOWN && this.#replayLsn[node]! >= lsn;
   }
 }

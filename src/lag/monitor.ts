@@ -1,5 +1,6 @@
 import assert from 'node:assert';
 import { performance } from 'node:perf_hooks';
+import { Epochs } from './epochs.ts';
 import { FreshnessClock } from './freshness-clock.ts';
 import { normalizeInsertLsn } from './lsn.ts';
 import type { MonitorEvent } from './monitor-event.ts';
@@ -7,9 +8,20 @@ import type { NodeFacts, NodeProbe, NodeSample } from './node-probe.ts';
 import type { NodeState } from './node-state.ts';
 import { NodeWatch } from './node-watch.ts';
 import type { ReadRequirement } from './read-requirement.ts';
+import { StalenessBudget } from './staleness-budget.ts';
+import type { LsnToken } from './token.ts';
+import type { TokenVerdict } from './token-verdict.ts';
 import { decideTopology, emptyTopologyMemory } from './topology.ts';
-
-const NEVER = Number.NEGATIVE_INFINITY;
+import {
+  hasRestarted,
+  type LastSample,
+  maxKnown,
+  newWatched,
+  noteRecovery,
+  recoveredOnTimeline,
+  type SampleCounts,
+  type Watched,
+} from './watched-node.ts';
 
 export interface MonitorOptions {
   /** One per node; the index is the node's number. */
@@ -23,6 +35,8 @@ export interface MonitorOptions {
   /** For the events replica-eligible and replica-ineligible only. */
   readonly maxStalenessMs: number;
   readonly onEvent: (event: MonitorEvent) => void;
+  /** Called with every sample of a replica of which something is proven. */
+  readonly onStaleness?: (node: number, stalenessMs: number) => void;
 }
 
 /** Who waits for samples. Called synchronously while a sample is handled. */
@@ -35,31 +49,6 @@ export interface SampleDemand {
   primaryChanged(): void;
 }
 
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
-
-interface LastSample {
-  readonly sentAtMs: number;
-  readonly receivedAtMs: number;
-  readonly sample: NodeSample;
-}
-
-interface Watched {
-  readonly state: Mutable<NodeState>;
-  readonly watch: NodeWatch;
-  facts: NodeFacts | null;
-  last: LastSample | null;
-  /** Samples sent earlier prove nothing: the node has been in doubt since. */
-  trustFromMs: number;
-  eligible: boolean;
-}
-
-/** Which server, since which start, on which branch of history: one epoch of the clock. */
-interface EpochKey {
-  readonly node: number;
-  readonly generation: number;
-  readonly timeline: number | null;
-}
-
 /**
  * Samples every node, decides roles, and keeps the freshness clock. Fails closed: a node that does
  * not answer, answers NULL, restarts or changes its role is not fresh until new samples prove it.
@@ -70,13 +59,12 @@ export class Monitor {
   readonly now: () => number;
   readonly #options: MonitorOptions;
   readonly #watched: readonly Watched[];
+  readonly #epochs: Epochs;
+  readonly #budget: StalenessBudget;
   readonly #firstRound = new Set<number>();
   #started: (() => void) | null = null;
   #topologyMemory = emptyTopologyMemory;
   #primary = -1;
-  #epoch = 0;
-  #epochKey: EpochKey | null = null;
-  #promotionSeen = false;
   #demand: SampleDemand | null = null;
   #urging: NodeJS.Immediate | null = null;
 
@@ -84,6 +72,8 @@ export class Monitor {
     this.#options = options;
     this.now = options.now ?? (() => performance.now());
     this.clock = new FreshnessClock(options.probes.length);
+    this.#epochs = new Epochs(options.probes);
+    this.#budget = new StalenessBudget(options.maxStalenessMs, options.probes.length);
     this.#watched = options.probes.map((probe, node) => this.#watchNode(probe, node));
     this.nodes = this.#watched.map((watched) => watched.state);
   }
@@ -102,6 +92,7 @@ export class Monitor {
   async stop(): Promise<void> {
     if (this.#urging !== null) clearImmediate(this.#urging);
     for (const watched of this.#watched) watched.watch.stop();
+    this.#epochs.stop();
     this.clock.newEpoch();
     this.#started?.();
   }
@@ -113,12 +104,45 @@ export class Monitor {
 
   /** Counts primaries and their restarts; 0 before the first. */
   get epoch(): number {
-    return this.#epoch;
+    return this.#epochs.count;
   }
 
   /** True if the node is a live replica that is proven to meet the requirement. */
   isEligible(node: number, requirement: ReadRequirement): boolean {
-    return this.nodes[node]!.role === 'replica' && this.clock.satisfies(node, requirement);
+    if (this.nodes[node]!.role !== 'replica') return false;
+    // Asked first, so that it takes note of every staleness seen.
+    const { budget } = requirement;
+    if (budget !== null && !budget.admits(node, this.stalenessMs(node))) return false;
+    return this.clock.satisfies(node, requirement);
+  }
+
+  /**
+   * What a client's token means now, in the present epoch: judge it again in the next. Also while
+   * the primary is down, by what was last known of it.
+   */
+  judgeToken(token: LsnToken): TokenVerdict {
+    const { systemId } = this.#topologyMemory;
+    const isOther = token.systemId !== null && token.systemId !== systemId;
+    if (isOther && systemId !== null) return { kind: 'other-system' };
+    const facts = this.#watched[this.#epochs.primary]?.facts ?? null;
+    const { newestPrimarySampleMs, newestPrimaryLsn } = this.clock;
+    if (facts === null) return { kind: 'unproven', why: 'no-primary', newestPrimarySampleMs };
+    const position = { sentAtMs: newestPrimarySampleMs, lsn: newestPrimaryLsn, geometry: facts };
+    return this.#epochs.judge(token, position);
+  }
+
+  /**
+   * True if what the primary of that time acknowledged just before this moment is known to be part
+   * of the present primary's log; false from the last sample that surely survived a failover or a
+   * crash until the new primary was found. Always true of -Infinity.
+   */
+  survived(momentMs: number): boolean {
+    return this.#epochs.survived(momentMs);
+  }
+
+  /** How often the node was asked since the start. */
+  samples(node: number): SampleCounts {
+    return this.#watched[node]!.counts;
   }
 
   /** Proven upper bound, in ms: 0 for the primary, Infinity while nothing is proven. */
@@ -166,14 +190,8 @@ export class Monitor {
       isUrgent: () => this.#demand?.isUrgent(node) ?? false,
     };
     const now = this.now;
-    return {
-      state: initialState(node, now()),
-      watch: new NodeWatch({ node, probe, now, sampleIntervalMs, probeTimeoutMs, listener }),
-      facts: null,
-      last: null,
-      trustFromMs: NEVER,
-      eligible: false,
-    };
+    const watch = new NodeWatch({ node, probe, now, sampleIntervalMs, probeTimeoutMs, listener });
+    return newWatched(node, watch, now());
   }
 
   #connected(node: number, facts: NodeFacts): void {
@@ -199,6 +217,7 @@ export class Monitor {
     const { sample } = last;
     if (hasRestarted(watched.last?.sample, sample)) this.#nextGeneration(watched);
     watched.last = last;
+    watched.counts.answered++;
     const cameUp = state.downSinceMs !== null;
     state.downSinceMs = null;
     state.lastError = null;
@@ -206,6 +225,7 @@ export class Monitor {
     state.timeline = sample.inRecovery
       ? maxKnown(state.timeline, sample.timeline)
       : sample.timeline;
+    noteRecovery(watched, sample);
     state.replayLsn = sample.inRecovery ? sample.replayLsn : null;
     state.insertLsn =
       sample.inRecovery || sample.insertLsn === null
@@ -228,7 +248,8 @@ export class Monitor {
     state.downSinceMs ??= this.now();
     state.lastError = error.message;
     watched.last = null;
-    watched.eligible = false;
+    watched.counts.failed++;
+    this.#makeIneligible(watched);
     this.clock.dropNode(node);
     if (wentDown) this.#emit({ type: 'node-down', node, error: error.message });
     if (this.#roundDone(node)) this.#decideRoles();
@@ -276,7 +297,7 @@ export class Monitor {
     const previous = this.#primary;
     this.#primary = node;
     const timeline = node === -1 ? null : this.nodes[node]!.timeline;
-    if (node !== -1) this.#enterEpoch(node, timeline);
+    if (node !== -1) this.#enterEpoch(this.#watched[node]!);
     if (node === previous) return;
     this.#emit({ type: 'primary-changed', node, previous, timeline });
     this.#demand?.primaryChanged();
@@ -284,17 +305,19 @@ export class Monitor {
     if (node === -1) for (const watched of this.#watched) watched.watch.nudge();
   }
 
-  #enterEpoch(node: number, timeline: number | null): void {
-    const { generation } = this.nodes[node]!;
-    const key = this.#epochKey;
-    if (key?.node === node && key.generation === generation && key.timeline === timeline) return;
-    if (key !== null && key.timeline !== timeline) this.#promotionSeen = true;
-    this.#epochKey = { node, generation, timeline };
-    this.#epoch++;
+  #enterEpoch(watched: Watched): void {
+    const { state } = watched;
+    if (this.#epochs.isPresent(state)) return;
+    const { node, timeline } = state;
+    const { sample } = watched.last!;
+    const { postmasterStartTime, recoveryEndLsn } = sample;
+    const recoveredOn = recoveredOnTimeline(watched, sample);
+    const run = { node, timeline, postmasterStartTime, recoveryEndLsn };
+    this.#epochs.enter(state, { ...run, recoveredOnTimeline: recoveredOn }, this.now());
     this.clock.newEpoch();
-    this.#emit({ type: 'new-epoch', node, epoch: this.#epoch, timeline });
-    for (const state of this.nodes) {
-      if (state.role === 'replica') this.#watched[state.node]!.watch.nudge();
+    this.#emit({ type: 'new-epoch', node, epoch: this.epoch, timeline });
+    for (const other of this.#watched) {
+      if (other.state.role === 'replica') other.watch.nudge();
     }
   }
 
@@ -303,9 +326,11 @@ export class Monitor {
     if (last === null) return;
     if (state.role === 'primary' && state.insertLsn !== null) {
       const flushLsn = state.flushLsn ?? state.insertLsn;
-      this.clock.primarySample(last.sentAtMs, state.insertLsn, flushLsn);
+      const { sentAtMs, receivedAtMs } = last;
+      this.clock.primarySample(sentAtMs, state.insertLsn, flushLsn);
+      this.#epochs.primarySample(sentAtMs, receivedAtMs, state.insertLsn, flushLsn);
     } else if (state.role === 'replica') {
-      if (state.replayLsn === null || !this.#sharesHistory(state)) {
+      if (state.replayLsn === null || !this.#epochs.sharesHistory(state)) {
         this.clock.dropNode(state.node);
       } else if (last.sentAtMs >= trustFromMs) {
         const { sentAtMs, receivedAtMs } = last;
@@ -315,67 +340,28 @@ export class Monitor {
     }
   }
 
-  /**
-   * Positions compare only on one timeline. A standby that cannot name its own (the monitor's role
-   * may not see it) is taken to be on the primary's as long as no promotion was ever seen.
-   */
-  #sharesHistory(replica: NodeState): boolean {
-    const key = this.#epochKey;
-    if (key === null) return false;
-    return replica.timeline === null ? !this.#promotionSeen : replica.timeline === key.timeline;
-  }
-
   #noteEligibility(watched: Watched): void {
     const { node, role } = watched.state;
     if (role !== 'replica') {
-      watched.eligible = false;
+      this.#makeIneligible(watched);
       return;
     }
-    const { maxStalenessMs } = this.#options;
     const stalenessMs = this.stalenessMs(node);
-    const limitMs = watched.eligible ? maxStalenessMs : maxStalenessMs / 2;
-    if (stalenessMs <= limitMs === watched.eligible) return;
-    watched.eligible = !watched.eligible;
-    const type = watched.eligible ? 'replica-eligible' : 'replica-ineligible';
+    if (Number.isFinite(stalenessMs)) this.#options.onStaleness?.(node, stalenessMs);
+    const eligible = this.#budget.admits(node, stalenessMs);
+    if (eligible === watched.eligible) return;
+    watched.eligible = eligible;
+    const type = eligible ? 'replica-eligible' : 'replica-ineligible';
     this.#emit({ type, node, stalenessMs });
+  }
+
+  /** Without an event: that of its role says it. */
+  #makeIneligible(watched: Watched): void {
+    watched.eligible = false;
+    this.#budget.admits(watched.state.node, Number.POSITIVE_INFINITY);
   }
 
   #emit(event: MonitorEvent): void {
     this.#options.onEvent(event);
   }
-}
-
-function initialState(node: number, nowMs: number): Mutable<NodeState> {
-  return {
-    node,
-    role: 'down',
-    generation: 0,
-    timeline: null,
-    systemId: null,
-    versionNum: 0,
-    replayLsn: null,
-    insertLsn: null,
-    flushLsn: null,
-    lastError: null,
-    downSinceMs: nowMs,
-    fencedBecause: null,
-  };
-}
-
-/** Replay only goes forward while a server runs; the start time tells restarts apart. */
-function hasRestarted(before: NodeSample | undefined, after: NodeSample): boolean {
-  if (before === undefined) return false;
-  if (before.postmasterStartTime !== after.postmasterStartTime) return true;
-  if (!before.inRecovery && after.inRecovery) return true;
-  return (
-    before.inRecovery &&
-    after.inRecovery &&
-    before.replayLsn !== null &&
-    (after.replayLsn === null || after.replayLsn < before.replayLsn)
-  );
-}
-
-function maxKnown(a: number | null, b: number | null): number | null {
-  if (a === null || b === null) return a ?? b;
-  return Math.max(a, b);
 }

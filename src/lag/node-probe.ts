@@ -7,6 +7,11 @@ export interface NodeProbe {
    * found broken; never before this returns, never after destroy().
    */
   open(onLost: (error: Error) => void): ProbeSession;
+  /**
+   * The text of a timeline's history file, over a connection of its own; null where this role may
+   * not have it. Rejects when the server cannot be asked, and when `signal` is aborted.
+   */
+  readTimelineHistory(timeline: number, signal: AbortSignal): Promise<string | null>;
 }
 
 /** One connection to one server. After any failure it is destroyed, never used again. */
@@ -36,6 +41,12 @@ export interface NodeSample {
   readonly flushLsn: Lsn | null;
   /** Replica only; null before the first record is replayed. */
   readonly replayLsn: Lsn | null;
+  /**
+   * Out of recovery only: where the recovery ended that this server was started with. After a
+   * promotion that is the switch point, after a crash the end of the log that survived; null after
+   * a clean start.
+   */
+  readonly recoveryEndLsn: Lsn | null;
   /** Differs after every start of the server; compared only for equality. */
   readonly postmasterStartTime: string;
   /** Null if this role may not see it. */

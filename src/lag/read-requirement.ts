@@ -1,4 +1,5 @@
 import type { Lsn } from './lsn.ts';
+import type { StalenessBudget } from './staleness-budget.ts';
 
 /** What a server must be proven to show before a read may go to it. Times of the monitor's clock. */
 export interface ReadRequirement {
@@ -11,10 +12,12 @@ export interface ReadRequirement {
   /** When that read ended; -Infinity if there was none. */
   readonly previousReadEndMs: number;
   /**
-   * A position of the present primary's history that must have been replayed, from a client's token;
-   * null: no demand.
+   * A position of the present primary's history that must have been replayed, from a client's token
+   * (Monitor.judgeToken); null: no demand. It holds in the epoch in which it was judged.
    */
   readonly minLsn: Lsn | null;
+  /** Which nodes are within the limit on staleness; null: no demand. */
+  readonly budget: StalenessBudget | null;
 }
 
 /** Any live node will do. */
@@ -24,9 +27,13 @@ export const noRequirement: ReadRequirement = Object.freeze({
   previousGeneration: -1,
   previousReadEndMs: Number.NEGATIVE_INFINITY,
   minLsn: null,
+  budget: null,
 });
 
-/** A node that is fresh as of this moment satisfies the requirement, whichever node it is. */
+/**
+ * A node that is fresh as of this moment satisfies the requirement, whichever node it is, but for
+ * its `minLsn` and `budget`.
+ */
 export function sufficientMomentMs(requirement: ReadRequirement): number {
   return requirement.previousNode === -1
     ? requirement.freshAsOfMs

@@ -3,6 +3,7 @@ import pg from 'pg';
 import type { NodeConfig } from '../config.ts';
 import { type Lsn, parseLsn } from '../lag/lsn.ts';
 import type { NodeFacts, NodeProbe, NodeSample, ProbeSession } from '../lag/node-probe.ts';
+import { readTimelineHistory } from './read-timeline-history.ts';
 
 const KEEP_ALIVE_AFTER_MS = 5000;
 /** A replica's server process must not be left behind by a query that nobody waits for. */
@@ -31,6 +32,8 @@ const FACTS_SQL = `
  * the role itself: pg_current_wal_* fail with 55000 in recovery, and a role read once could be out
  * of date a column later.
  *
+ * The replay position is that of both: out of recovery it stands still where recovery ended.
+ *
  * Timeline. Primary: the prefix of the current segment's name, right at once after a promotion
  * (pg_control_checkpoint() is not, before the next checkpoint). Standby: what its WAL receiver
  * streams; without a receiver, or without the rights of pg_read_all_stats, the timeline of
@@ -42,8 +45,7 @@ const SAMPLE_SQL = `
               THEN pg_catalog.pg_current_wal_insert_lsn() END::text,
          CASE WHEN NOT pg_catalog.pg_is_in_recovery()
               THEN pg_catalog.pg_current_wal_flush_lsn() END::text,
-         CASE WHEN pg_catalog.pg_is_in_recovery()
-              THEN pg_catalog.pg_last_wal_replay_lsn() END::text,
+         pg_catalog.pg_last_wal_replay_lsn()::text,
          pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())::text,
          CASE WHEN NOT pg_catalog.pg_is_in_recovery()
               THEN pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8)
@@ -63,7 +65,10 @@ const sampleQuery = {
 
 /** Probes one PostgreSQL server over a connection of its own. */
 export function createNodeProbe(config: NodeConfig): NodeProbe {
-  return { open: (onLost) => new PgProbeSession(config, onLost) };
+  return {
+    open: (onLost) => new PgProbeSession(config, onLost),
+    readTimelineHistory: (timeline, signal) => readTimelineHistory(config, timeline, signal),
+  };
 }
 
 class PgProbeSession implements ProbeSession {
@@ -132,7 +137,8 @@ function readSample(row: readonly (string | boolean | null)[]): NodeSample {
     inRecovery,
     insertLsn: readLsn(insert),
     flushLsn: readLsn(flush),
-    replayLsn: readLsn(replay),
+    replayLsn: inRecovery ? readLsn(replay) : null,
+    recoveryEndLsn: inRecovery ? null : readLsn(replay),
     postmasterStartTime: startTime,
     timeline: readTimeline(primaryTimeline, 16) ?? readTimeline(standbyTimeline, 10),
   };

@@ -77,6 +77,7 @@ export class ReadFloor {
       previousGeneration: this.#previousGeneration,
       previousReadEndMs: this.#previousEndMs,
       minLsn: null,
+      budget: null,
     };
   }
 }

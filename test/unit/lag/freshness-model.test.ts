@@ -31,6 +31,7 @@ interface Session {
   previousGeneration: number;
   previousReadEndMs: number;
   minLsn: null;
+  budget: null;
   seen: number;
 }
 
@@ -55,6 +56,7 @@ class World {
     previousGeneration: -1,
     previousReadEndMs: NEVER,
     minLsn: null,
+    budget: null,
     seen: 0,
   }));
 

@@ -18,6 +18,11 @@ export class ScriptedServer implements NodeProbe {
   timeline: number | null = 1;
   systemId = 'system-1';
   startTime = 'first';
+  /** Where its recovery ended, once it is out of it; null after a clean start. */
+  recoveryEnd: number | null = null;
+  /** History files by timeline; null: the role may not read them. */
+  histories: ReadonlyMap<number, string> | null = new Map();
+  historiesRead = 0;
   /** silent: takes connections and queries, and says nothing. refusing: nobody listens. */
   manners: 'answering' | 'silent' | 'refusing' = 'answering';
   /** The position is NULL. */
@@ -40,6 +45,20 @@ export class ScriptedServer implements NodeProbe {
     const session = new ScriptedSession(this, onLost, () => this.#open.delete(session));
     this.#open.add(session);
     return session;
+  }
+
+  readTimelineHistory(timeline: number, signal: AbortSignal): Promise<string | null> {
+    this.historiesRead++;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        if (this.manners === 'answering') resolve(this.histories?.get(timeline) ?? null);
+        else reject(new Error('connection refused'));
+      }, 2 * LATENCY_MS);
+      signal.addEventListener('abort', () => {
+        clearTimeout(timer);
+        reject(new Error('aborted'));
+      });
+    });
   }
 
   /** The server ends: all its connections break. */
@@ -71,6 +90,8 @@ export class ScriptedServer implements NodeProbe {
       insertLsn: this.inRecovery ? null : position,
       flushLsn: this.inRecovery ? null : flushed,
       replayLsn: this.inRecovery ? position : null,
+      recoveryEndLsn:
+        this.inRecovery || this.recoveryEnd === null ? null : (BigInt(this.recoveryEnd) as Lsn),
       postmasterStartTime: this.startTime,
       timeline: this.timeline,
     };
