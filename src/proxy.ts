@@ -76,7 +76,7 @@ class RunningProxy {
   readonly #cluster: Cluster;
   readonly #databases: Databases;
   readonly #routes: RouteCounts;
-  /** By node: what its samples have proven. */
+  /** By node: what each of its samples has proven. */
   readonly #staleness: readonly DurationHistogram[];
   #listener: Listener | null = null;
   #http: HttpServer | null = null;
@@ -92,6 +92,7 @@ class RunningProxy {
       probeTimeoutMs,
       maxStalenessMs: config.freshness.maxStalenessMs,
       onEvent: (event) => this.#monitored(event),
+      onStaleness: (node, ms) => this.#staleness[node]!.observe(ms),
     });
     this.#gate = new Gate(this.monitor);
     this.#cluster = new Cluster(config.nodes, config.pool);
@@ -142,7 +143,7 @@ class RunningProxy {
       gate: this.#gate,
       cluster: this.#cluster,
       routes: this.#routes,
-      probes: { samples: () => ({ ok: 0, failed: 0 }), staleness: this.#staleness },
+      staleness: this.#staleness,
       fallbackLimit: { inUse: 0, refused: 0 },
       sessions: () => this.#listener?.sessions ?? [],
       maxStalenessMs: this.#config.freshness.maxStalenessMs,

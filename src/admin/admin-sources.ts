@@ -13,20 +13,14 @@ export interface FallbackLimit {
   readonly refused: number;
 }
 
-/** What the monitor's samples came to so far. */
-export interface ProbeCounts {
-  samples(node: number): { readonly ok: number; readonly failed: number };
-  /** By node: the proven staleness at each of its samples as a replica. */
-  readonly staleness: readonly DurationHistogram[];
-}
-
 /** Where metrics and health are read from, when somebody asks. Nothing here is ever changed. */
 export interface AdminSources {
   readonly monitor: Monitor;
   readonly gate: Gate;
   readonly cluster: Pick<Cluster, 'nodes' | 'entries'>;
   readonly routes: RouteCounts;
-  readonly probes: ProbeCounts;
+  /** By node: the proven staleness at each of its samples as a replica. */
+  readonly staleness: readonly DurationHistogram[];
   readonly fallbackLimit: FallbackLimit;
   readonly sessions: () => Iterable<Pick<ClientSession, 'phase'>>;
   /** The lag budget of reads: without a primary, what a replica must keep for the proxy to be ready. */

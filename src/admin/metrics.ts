@@ -4,9 +4,9 @@ import { addClientMetrics } from './client-metrics.ts';
 import { MetricSet } from './metric-set.ts';
 import { addNodeMetrics } from './node-metrics.ts';
 import { addPoolMetrics } from './pool-metrics.ts';
-import { addProbeMetrics } from './probe-metrics.ts';
 import { addReadMetrics } from './read-metrics.ts';
 import { addRequestMetrics } from './request-metrics.ts';
+import { addSampleMetrics } from './sample-metrics.ts';
 
 /**
  * The proxy's own metrics. Their owners count in plain numbers; here they are read when somebody
@@ -17,7 +17,7 @@ export function createMetrics(sources: AdminSources): Registry {
   addRequestMetrics(metrics, sources);
   addReadMetrics(metrics, sources);
   addNodeMetrics(metrics, sources);
-  addProbeMetrics(metrics, sources);
+  addSampleMetrics(metrics, sources);
   addPoolMetrics(metrics, sources);
   addClientMetrics(metrics, sources);
   return metrics.registry;

@@ -11,14 +11,13 @@ export class DurationHistogram {
   readonly #counts = new Float64Array(bucketBoundsMs.length + 1);
   #sumMs = 0;
 
-  /** @param ms 0 or more; Infinity counts beyond all bounds and adds nothing to the sum */
+  /** @param ms 0 or more, finite */
   observe(ms: number): void {
-    assert(ms >= 0, 'a duration is not negative');
+    assert(ms >= 0 && ms < Number.POSITIVE_INFINITY, 'no duration');
     let bucket = 0;
     while (bucket < bucketBoundsMs.length && ms > bucketBoundsMs[bucket]!) bucket++;
     this.#counts[bucket]! += 1;
-    // One Infinity would make the sum, and with it every mean from then on, meaningless.
-    if (ms !== Number.POSITIVE_INFINITY) this.#sumMs += ms;
+    this.#sumMs += ms;
   }
 
   get sumMs(): number {

@@ -24,8 +24,6 @@ export function nodeConfigs(count: number): NodeConfig[] {
 export interface AdminHarness {
   readonly sources: AdminSources;
   readonly routes: RouteCounts;
-  /** By node. */
-  readonly samples: { ok: number; failed: number }[];
   readonly staleness: DurationHistogram[];
   readonly fallbackLimit: { inUse: number; refused: number };
   readonly pools: PoolEntry[];
@@ -35,7 +33,6 @@ export interface AdminHarness {
 /** What the admin side reads from, over a running monitor; pools and clients as the test says. */
 export function adminHarness({ monitor, gate }: Pick<Harness, 'monitor' | 'gate'>): AdminHarness {
   const routes = new RouteCounts(monitor.nodes.length);
-  const samples = monitor.nodes.map(() => ({ ok: 0, failed: 0 }));
   const staleness = monitor.nodes.map(() => new DurationHistogram());
   const fallbackLimit = { inUse: 0, refused: 0 };
   const pools: PoolEntry[] = [];
@@ -45,11 +42,11 @@ export function adminHarness({ monitor, gate }: Pick<Harness, 'monitor' | 'gate'
     gate,
     cluster: { nodes: nodeConfigs(monitor.nodes.length), entries: () => pools },
     routes,
-    probes: { samples: (node) => samples[node]!, staleness },
+    staleness,
     fallbackLimit,
     sessions: () => phases.map((phase) => ({ phase })),
     maxStalenessMs: MAX_STALENESS_MS,
     version: '1.2.3',
   };
-  return { sources, routes, samples, staleness, fallbackLimit, pools, phases };
+  return { sources, routes, staleness, fallbackLimit, pools, phases };
 }

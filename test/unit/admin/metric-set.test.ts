@@ -35,7 +35,7 @@ it("prints a histogram to the letter as prom-client's own", async () => {
 
 it('prints buckets that grow up to the number of all', async () => {
   const histogram = new DurationHistogram();
-  for (const ms of [3, 3, 40, 1e9, Number.POSITIVE_INFINITY]) histogram.observe(ms);
+  for (const ms of [3, 3, 40, 1e6, 1e9]) histogram.observe(ms);
   const metrics = new MetricSet();
   metrics.histogram(name, 'Example.', () => [[{}, histogram]]);
   const { values, types } = parseExposition(await metrics.registry.metrics());
@@ -47,7 +47,7 @@ it('prints buckets that grow up to the number of all', async () => {
   expect(counts).toEqual(counts.toSorted((a, b) => a - b));
   expect(counts.at(-1)).toBe(5);
   expect(values.get(`${name}_count`)).toBe(5);
-  expect(values.get(`${name}_sum`)).toBe(1e6 + 0.046);
+  expect(values.get(`${name}_sum`)).toBe(1_001_000.046);
 });
 
 it('reads anew at each scrape, and keeps no series that is gone', async () => {

@@ -159,28 +159,33 @@ describe('reads', () => {
 
 describe('samples', () => {
   it('are counted by node and result', async () => {
-    admin.samples[0]!.ok = 7;
-    admin.samples[2]!.failed = 3;
-    expect(seriesOf(await scrape(), 'tidemark_probe_samples_total')).toEqual({
-      '{node="a",result="ok"}': 7,
+    harness.servers[2]!.manners = 'refusing';
+    harness.servers[2]!.breakConnections();
+    await pass(3 * SAMPLE_INTERVAL_MS);
+    const { monitor } = harness;
+    const series = seriesOf(await scrape(), 'tidemark_probe_samples_total');
+    expect(series).toEqual({
+      '{node="a",result="ok"}': monitor.samples(0).answered,
       '{node="a",result="failed"}': 0,
-      '{node="b",result="ok"}': 0,
+      '{node="b",result="ok"}': monitor.samples(1).answered,
       '{node="b",result="failed"}': 0,
-      '{node="c",result="ok"}': 0,
-      '{node="c",result="failed"}': 3,
+      '{node="c",result="ok"}': monitor.samples(2).answered,
+      '{node="c",result="failed"}': monitor.samples(2).failed,
     });
+    expect(series['{node="a",result="ok"}']).toBeGreaterThan(series['{node="c",result="ok"}']!);
+    expect(series['{node="c",result="failed"}']).toBeGreaterThan(0);
   });
 
   it('show the staleness of each node over time', async () => {
     admin.staleness[1]!.observe(120);
-    admin.staleness[1]!.observe(Number.POSITIVE_INFINITY);
+    admin.staleness[1]!.observe(1_000_000);
     const values = await scrape();
     const name = 'tidemark_replica_staleness_seconds';
     expect(values.get(`${name}_bucket{le="0.1",node="b"}`)).toBe(0);
     expect(values.get(`${name}_bucket{le="0.25",node="b"}`)).toBe(1);
     expect(values.get(`${name}_bucket{le="300",node="b"}`)).toBe(1);
     expect(values.get(`${name}_bucket{le="+Inf",node="b"}`)).toBe(2);
-    expect(values.get(`${name}_sum{node="b"}`)).toBe(0.12);
+    expect(values.get(`${name}_sum{node="b"}`)).toBe(1000.12);
     expect(values.get(`${name}_count{node="c"}`)).toBe(0);
   });
 });

@@ -10,7 +10,7 @@ it('counts every duration in each bucket whose bound it does not exceed', () => 
   const duration = fc.oneof(
     fc.constantFrom(...bucketBoundsMs),
     fc.double({ min: 0, max: 1_000_000, noNaN: true }),
-    fc.constantFrom(0, Number.POSITIVE_INFINITY),
+    fc.constant(0),
   );
   fc.assert(
     fc.property(fc.array(duration), (durations) => {
@@ -20,14 +20,14 @@ it('counts every duration in each bucket whose bound it does not exceed', () => 
       expect(histogram.cumulativeCounts()).toEqual(
         bounds.map((bound) => durations.filter((ms) => ms <= bound).length),
       );
-      const finite = durations.filter((ms) => Number.isFinite(ms));
-      expect(histogram.sumMs).toBe(finite.reduce((sum, ms) => sum + ms, 0));
+      expect(histogram.sumMs).toBe(durations.reduce((sum, ms) => sum + ms, 0));
     }),
   );
 });
 
-it.each([-1, Number.NaN])('refuses %s', (ms) => {
+// One of these would make every mean from then on meaningless.
+it.each([-1, Number.NaN, Number.POSITIVE_INFINITY])('refuses %s', (ms) => {
   const histogram = new DurationHistogram();
-  expect(() => histogram.observe(ms)).toThrow('a duration is not negative');
+  expect(() => histogram.observe(ms)).toThrow('no duration');
   expect(histogram.cumulativeCounts().at(-1)).toBe(0);
 });
