@@ -98,7 +98,7 @@ class Analysis {
     if (outcome !== 'acknowledged' || version === null) return;
     const place = this.#lineage.place({ register, version, writer });
     // Then the lineage has reported it.
-    if ('rule' in place) return;
+    if (place === null || 'rule' in place) return;
     if (place.branch > 0) this.#lostWrites += 1;
     this.#notLost(write, place, describeValue({ register, version, writer }));
     this.#afterAll(write, place);
@@ -142,6 +142,7 @@ class Analysis {
 
   #placeOf(read: Read, value: Value): Place | null {
     const place = this.#lineage.place(value);
+    if (place === null) return null;
     if ('rule' in place) {
       this.#report(place.rule, place.message, read, this.#lineage.writeOf(value.writer) ?? null);
       return null;

@@ -125,7 +125,7 @@ export class Faults {
     for (const other of others) await other.follow(target);
     this.#hasLinks = false;
     this.replicas = [];
-    for (const other of others) if (await follows(other)) this.replicas.push(other);
+    for (const other of others) if (await follows(other, target)) this.replicas.push(other);
   }
 
   async #end(primary: TestNode, way: Way): Promise<void> {
@@ -169,16 +169,25 @@ export class Faults {
 const ways = ['stops', 'dies', 'hangs', 'loses commits'] as const;
 type Way = (typeof ways)[number];
 
-/** False: it has more of the old history than the new primary, and only a new copy would help. */
-async function follows(replica: TestNode): Promise<boolean> {
-  const streams = async () => {
+/**
+ * Whether it has got all that the promotion has kept, so that the next one keeps that too. False: it
+ * has more of the old history than the new primary, and only a new copy would help.
+ */
+async function follows(replica: TestNode, primary: TestNode): Promise<boolean> {
+  const [{ kept, timeline }] = await primary.query(
+    `select pg_current_wal_flush_lsn()::text as kept,
+      ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int as timeline`,
+  );
+  const hasAll = async () => {
     const [row] = await replica.query(
-      "select from pg_stat_wal_receiver where status = 'streaming'",
+      `select from pg_stat_wal_receiver
+       where status = 'streaming' and received_tli = $1 and pg_last_wal_replay_lsn() >= $2::pg_lsn`,
+      [timeline, kept],
     );
     return row !== undefined;
   };
   try {
-    await eventually(streams, 'it streams', followLimitMs);
+    await eventually(hasAll, 'it has replayed what was kept', followLimitMs);
     return true;
   } catch {
     return false;

@@ -69,7 +69,7 @@ export interface LogEntry extends Value {
   readonly port: number;
 }
 
-/** A replica became the primary. */
+/** A replica became the primary. It had all that the promotion before it had kept. */
 export interface Promotion {
   readonly port: number;
   /** Before it was asked for. The primary before it never ran again after this. */

@@ -39,6 +39,8 @@ export class Lineage {
   readonly #promotions: readonly Promotion[];
   readonly #eraOfPort = new Map<number, number>();
   readonly #writes = new Map<number, Write>();
+  /** By writer, when the first read ended that saw it. */
+  readonly #sightedMs = new Map<number, number>();
   /** The writers of all that survived. */
   readonly #logged: ReadonlySet<number>;
   /** By register and version, who wrote it. */
@@ -59,7 +61,10 @@ export class Lineage {
         this.#writes.set(operation.writer, operation);
         last = Math.max(last, operation.register);
       } else if (operation.kind === 'read') {
-        for (const { register } of operation.values) last = Math.max(last, register);
+        for (const { register, writer } of operation.values) {
+          last = Math.max(last, register);
+          if (!this.#sightedMs.has(writer)) this.#sightedMs.set(writer, operation.endMs);
+        }
       }
     }
     for (const { register } of history.log) last = Math.max(last, register);
@@ -103,8 +108,8 @@ export class Lineage {
     return place.branch === branch && place.version >= version;
   }
 
-  /** Where a value that was seen lies, or why it cannot be. */
-  place(value: Value): Place | Misplaced {
+  /** Where a value that was seen lies, or why it cannot be; null: on one of several lost branches. */
+  place(value: Value): Place | Misplaced | null {
     const { register, version, writer } = value;
     if (this.#chains[register]?.[version] === writer) return { branch: survivingBranch, version };
     const seen = describeValue(value);
@@ -119,20 +124,31 @@ export class Lineage {
     if (write.outcome === 'failed') {
       return { rule: 'rolled-back', message: `${seen} was never committed: ${by}` };
     }
-    const branch = this.#lostBranch(write, register, version);
-    if (branch !== null) return { branch, version };
+    const branches = this.#lostBranches(write, version);
+    if (branches.length > 1) return null;
+    const [branch] = branches;
+    if (branch !== undefined) return { branch, version };
     return { rule: 'invented', message: `${seen} is in no history: ${by}` };
   }
 
-  /** On which lost branch a write lies that is not in the log; null: on none. */
-  #lostBranch(write: Write, register: number, version: number): number | null {
-    const era = this.#eraOfPort.get(write.node);
-    const first = era ?? 0;
-    const last = era ?? this.branches - 2;
-    for (let candidate = Math.min(last, this.branches - 2); candidate >= first; candidate--) {
-      if (this.#survivors[candidate]![register]! < version) return candidate + 1;
+  /**
+   * On which lost branches a write may lie that is not in the log. Where nobody said which server
+   * ran it, it was one that was the primary after the write began and before it was first seen.
+   */
+  #lostBranches({ writer, register, node, startMs }: Write, version: number): number[] {
+    const era = this.#eraOfPort.get(node);
+    const first = era ?? this.#promotionsBefore(startMs);
+    const last = era ?? this.#promotionsBefore(this.#sightedMs.get(writer) ?? startMs);
+    const branches: number[] = [];
+    for (let candidate = first; candidate <= last; candidate++) {
+      const isLost = candidate < this.#promotions.length;
+      if (isLost && this.#survivors[candidate]![register]! < version) branches.push(candidate + 1);
     }
-    return null;
+    return branches;
+  }
+
+  #promotionsBefore(ms: number): number {
+    return this.#promotions.filter(({ requestedMs }) => requestedMs <= ms).length;
   }
 
   #readLog(log: readonly LogEntry[]): void {
@@ -162,13 +178,13 @@ export class Lineage {
   }
 
   #checkOutcome(write: Write): void {
-    const { register, version, writer, outcome, node } = write;
+    const { version, writer, outcome, node } = write;
     const survived = this.#logged.has(writer);
     if (outcome === 'failed' && survived) {
       this.#report('rolled-back', 'a write that failed is in the log', write);
     }
     if (outcome !== 'acknowledged' || survived) return;
-    const isLost = version !== null && this.#lostBranch(write, register, version) !== null;
+    const isLost = version !== null && this.#lostBranches(write, version).length > 0;
     if (!isLost) {
       this.#report('lost-write', `acknowledged on node ${node} and in no history`, write);
     }
