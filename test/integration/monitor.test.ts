@@ -5,7 +5,10 @@ import { Gate } from '../../src/lag/gate.ts';
 import { formatLsn, type Lsn, parseLsn } from '../../src/lag/lsn.ts';
 import { Monitor } from '../../src/lag/monitor.ts';
 import type { MonitorEvent } from '../../src/lag/monitor-event.ts';
+import type { NodeSample } from '../../src/lag/node-probe.ts';
 import { noRequirement, type ReadRequirement } from '../../src/lag/read-requirement.ts';
+import { TimelineHistory } from '../../src/lag/timeline-history.ts';
+import { parseToken } from '../../src/lag/token.ts';
 import { createNodeProbe } from '../../src/pool/node-probe.ts';
 import {
   hasDebian15,
@@ -30,16 +33,7 @@ interface MonitorLogin {
 async function startMonitor(login: MonitorLogin = {}, sampleIntervalMs = 50): Promise<void> {
   events = [];
   monitor = new Monitor({
-    probes: cluster.nodes.map((node) =>
-      createNodeProbe({
-        name: node.name,
-        host: node.host,
-        port: node.port,
-        user: login.user ?? node.user,
-        password: login.password ?? node.password,
-        database: node.database,
-      }),
-    ),
+    probes: cluster.nodes.map((node) => probeOf(node, login)),
     sampleIntervalMs,
     probeTimeoutMs: 500,
     maxStalenessMs: MAX_STALENESS_MS,
@@ -47,6 +41,22 @@ async function startMonitor(login: MonitorLogin = {}, sampleIntervalMs = 50): Pr
   });
   gate = new Gate(monitor);
   await monitor.start();
+}
+
+function probeOf(node: TestNode, login: MonitorLogin = {}) {
+  const { name, host, port, user, password, database } = node;
+  return createNodeProbe({ name, host, port, user, password, database, ...login });
+}
+
+/** What a server says of itself, apart from any monitor. */
+async function sampleOf(node: TestNode): Promise<NodeSample> {
+  const session = probeOf(node).open(() => undefined);
+  await session.facts;
+  try {
+    return await session.sample();
+  } finally {
+    session.destroy();
+  }
 }
 
 async function stopMonitor(): Promise<void> {
@@ -319,6 +329,124 @@ describe('a monitor of a cluster that breaks', () => {
     await until('it is fenced', () => role(0) === 'fenced');
     expect(monitor.nodes[0]!.fencedBecause).toBe('older-timeline');
     expect(monitor.primary()).toBe(1);
+  });
+
+  it('tells where recovery ended after a crash, and nothing after a clean start', async () => {
+    expect((await sampleOf(cluster.primary)).recoveryEndLsn).toBeNull();
+    await cluster.primary.query('insert into items values (1)');
+    const before = await sampleOf(cluster.primary);
+    await until('the commit is sampled', () => monitor.nodes[0]!.insertLsn! >= before.insertLsn!);
+    const committedMs = monitor.clock.newestPrimarySampleMs;
+    await cluster.primary.kill9();
+    await cluster.primary.start();
+    const after = await sampleOf(cluster.primary);
+    expect(after.recoveryEndLsn).not.toBeNull();
+    expect(after.recoveryEndLsn! >= before.flushLsn!).toBe(true);
+    expect(after.recoveryEndLsn! < after.insertLsn!).toBe(true);
+    await until('a new epoch', () => monitor.epoch === 2 && monitor.primary() === 0);
+    expect(monitor.survived(committedMs)).toBe(true);
+    expect(monitor.survived(monitor.now())).toBe(true);
+    const beforeStopMs = monitor.now();
+    await cluster.primary.stop('fast');
+    await cluster.primary.start();
+    expect((await sampleOf(cluster.primary)).recoveryEndLsn).toBeNull();
+    await until('another epoch', () => monitor.epoch === 3 && monitor.primary() === 0);
+    expect(monitor.survived(beforeStopMs)).toBe(true);
+  });
+
+  it('knows of an asynchronous commit that a crash has taken', async () => {
+    const { primary } = cluster;
+    await primary.setting('wal_writer_delay', '10s');
+    // The WAL writer may wake just then, and save what is to be lost.
+    for (let id = 1; ; id++) {
+      await until('the primary is known', () => monitor.primary() === 0);
+      const { epoch } = monitor;
+      await primary.query(`set synchronous_commit = off; insert into items values (${id})`);
+      const ackedMs = monitor.now();
+      await primary.kill9();
+      await primary.start();
+      await until('a new epoch', () => monitor.epoch > epoch && monitor.primary() === 0);
+      expect(monitor.survived(monitor.now())).toBe(true);
+      const isThere = (await primary.query(`select from items where id = ${id}`)).length === 1;
+      if (!isThere) {
+        expect(monitor.survived(ackedMs)).toBe(false);
+        return;
+      }
+      expect(id).toBeLessThan(10);
+    }
+  });
+
+  it('tells which positions a promotion has lost, by the switch point', async () => {
+    const [primary, promoted] = [nodeAt(0), nodeAt(1)];
+    const token = async (node: TestNode) => {
+      const { insertLsn, timeline } = await sampleOf(node);
+      const { systemId } = monitor.nodes[0]!;
+      return parseToken(`${systemId}/${timeline}/${formatLsn(insertLsn!)}`);
+    };
+    await primary.query('insert into items values (1)');
+    await cluster.waitForCatchup();
+    const kept = await token(primary);
+    await until('it is sampled', () => monitor.nodes[0]!.insertLsn! >= kept.lsn);
+    const keptMs = monitor.clock.newestPrimarySampleMs;
+    expect(monitor.judgeToken(kept)).toEqual({ kind: 'usable', minLsn: kept.lsn });
+    await promoted.setting('primary_conninfo', '');
+    await until('it receives no more', () => role(1) === 'replica');
+    await primary.query('insert into items select generate_series(10, 2000)');
+    const lost = await token(primary);
+    await until('it is sampled', () => monitor.nodes[0]!.insertLsn! >= lost.lsn);
+    const lostMs = monitor.clock.newestPrimarySampleMs;
+    await promoted.promote();
+    await until('the promoted one wins', () => monitor.primary() === 1);
+    const { recoveryEndLsn } = await sampleOf(promoted);
+    const history = TimelineHistory.parse(
+      2,
+      (await probeOf(promoted).readTimelineHistory(2, new AbortController().signal))!,
+    );
+    expect(history.switches).toEqual([{ timeline: 1, switchLsn: recoveryEndLsn }]);
+    expect(monitor.judgeToken(kept)).toEqual({ kind: 'usable', minLsn: kept.lsn });
+    // More than was lost, so that the positions alone would say that it is there.
+    await promoted.query('create table filler as select generate_series(1, 20000)');
+    await until('it is ahead', () => monitor.nodes[1]!.insertLsn! > lost.lsn);
+    const verdict = { kind: 'lost', timeline: 1, switchLsn: recoveryEndLsn };
+    expect(monitor.judgeToken(lost)).toEqual(verdict);
+    expect(monitor.survived(keptMs)).toBe(true);
+    expect(monitor.survived(lostMs)).toBe(false);
+    expect(monitor.survived(monitor.now())).toBe(true);
+    const fresh = await token(promoted);
+    await until('it is sampled', () => monitor.nodes[1]!.insertLsn! >= fresh.lsn);
+    expect(monitor.judgeToken(fresh).kind).toBe('usable');
+    // A monitor that was not there gets it from the history file.
+    await stopMonitor();
+    await startMonitor();
+    await until('the history is there', () => monitor.judgeToken(lost).kind === 'lost');
+    expect(monitor.judgeToken(lost)).toEqual(verdict);
+    expect(monitor.judgeToken(kept).kind).toBe('usable');
+  });
+
+  it('gets the history of a timeline by either right, and none without rights', async () => {
+    const password = 'secret of three';
+    await cluster.primary.query(`
+      create role plain login password '${password}';
+      create role reader login password '${password}';
+      grant execute on function pg_read_file(text) to reader;
+      create role replicator login replication password '${password}'`);
+    await cluster.waitForCatchup();
+    await nodeAt(1).promote();
+    const read = (user: string, timeline: number) =>
+      probeOf(nodeAt(1), { user, password }).readTimelineHistory(
+        timeline,
+        new AbortController().signal,
+      );
+    const text = await read('reader', 2);
+    expect(TimelineHistory.parse(2, text!).switches).toHaveLength(1);
+    expect(await read('replicator', 2)).toBe(text);
+    expect(await read('plain', 2)).toBeNull();
+    expect(await read('reader', 77)).toBeNull();
+    expect(await read('replicator', 77)).toBeNull();
+    const aborted = new AbortController();
+    const reading = probeOf(nodeAt(1)).readTimelineHistory(2, aborted.signal);
+    aborted.abort();
+    await expect(reading).rejects.toThrow();
   });
 
   it('fences the old primary when both are up', async () => {

@@ -1,6 +1,6 @@
 import { expect, vi } from 'vitest';
 import { Gate } from '../../../src/lag/gate.ts';
-import { Monitor } from '../../../src/lag/monitor.ts';
+import { Monitor, type MonitorOptions } from '../../../src/lag/monitor.ts';
 import type { MonitorEvent } from '../../../src/lag/monitor-event.ts';
 import { noRequirement, type ReadRequirement } from '../../../src/lag/read-requirement.ts';
 import { LATENCY_MS, ScriptedServer } from './scripted-server.ts';
@@ -20,7 +20,10 @@ export interface Harness {
 }
 
 /** Faked timers and clock: call vi.useFakeTimers() before, and stopHarness() after each test, which finds timers left behind. */
-export async function startHarness(servers: readonly ScriptedServer[]): Promise<Harness> {
+export async function startHarness(
+  servers: readonly ScriptedServer[],
+  options: Partial<MonitorOptions> = {},
+): Promise<Harness> {
   const events: MonitorEvent[] = [];
   const monitor = new Monitor({
     probes: servers,
@@ -29,6 +32,7 @@ export async function startHarness(servers: readonly ScriptedServer[]): Promise<
     probeTimeoutMs: PROBE_TIMEOUT_MS,
     maxStalenessMs: MAX_STALENESS_MS,
     onEvent: (event) => events.push(event),
+    ...options,
   });
   const gate = new Gate(monitor);
   let started = false;
