@@ -94,6 +94,8 @@ async function readOnly(session: Session): Promise<void> {
     const answer = await client.simple(`set local tidemark.consistency = '${level}'`);
     if (answer.sqlstate === null) entitlement = { ...entitlement, level };
   }
+  // It says nothing about freshness, and opens the transaction.
+  if (random.chance(0.3)) await client.simple("set local statement_timeout = '30s'");
   for (let i = 0; i < 2 && !client.isClosed; i++) {
     const answer = await client.simple(readSql(anyRegister(session)));
     if (!session.record(form, startMs, answer, { isSnapshot: true, entitlement })) break;

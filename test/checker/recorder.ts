@@ -13,7 +13,7 @@ export interface LevelCounts {
   readonly errors: Map<string, number>;
 }
 
-const noCounts = (): LevelCounts => ({
+export const noCounts = (): LevelCounts => ({
   reads: 0,
   onReplicas: 0,
   asked: 0,

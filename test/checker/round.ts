@@ -1,7 +1,8 @@
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startTestCluster, type TestCluster } from '../support/cluster.ts';
-import { eventually, startTestProxy, type TestProxy } from '../support/proxy.ts';
+import { eventually, startTestProxy, type TestProxyOptions } from '../support/proxy.ts';
+import { ProxyProcess } from '../support/proxy-process.ts';
 import { Faults } from './faults.ts';
 import type { History, LogEntry, Promotion } from './history.ts';
 import { Random } from './random.ts';
@@ -18,6 +19,8 @@ export interface RoundOptions {
   readonly erasMs: readonly number[];
   /** Default: true. */
   readonly hasFaults?: boolean;
+  /** Where the second proxy runs: in this process, or in one of its own. */
+  readonly secondProxy?: 'here' | 'process';
 }
 
 export interface Round {
@@ -31,40 +34,49 @@ export interface Round {
 
 /** What both proxies give to clients that ask for nothing. */
 const entitlement: Entitlement = { level: 'session', maxStalenessMs: 2_000, token: null };
+
 /** Through the one reads hardly wait, through the other they do. */
-const waitTimeoutsMs = [20, 300] as const;
+const proxyOptions = [20, 300].map((waitTimeoutMs): TestProxyOptions => {
+  const { level, maxStalenessMs } = entitlement;
+  return {
+    freshness: { consistency: level, maxStalenessMs, waitTimeoutMs, primaryWaitTimeoutMs: 3_000 },
+  };
+}) as [TestProxyOptions, TestProxyOptions];
+
+interface Front {
+  readonly host: string;
+  readonly port: number;
+  stop(): Promise<unknown>;
+}
 
 /** Sessions over two proxies on a cluster of its own, with faults and promotions. */
 export async function playRound(options: RoundOptions): Promise<Round> {
   const random = new Random(options.seed);
   const cluster = await startTestCluster({ replicas: options.replicas, links: 'relayed' });
-  const proxies: TestProxy[] = [];
+  const fronts: Front[] = [];
   try {
     await cluster.primary.query(schema);
     await cluster.waitForCatchup();
-    for (const waitTimeoutMs of waitTimeoutsMs) proxies.push(await front(cluster, waitTimeoutMs));
-    return await play(cluster, proxies, random, options);
+    const [first, second] = proxyOptions;
+    fronts.push(await startTestProxy(cluster, first));
+    const isProcess = options.secondProxy === 'process';
+    const start = isProcess ? ProxyProcess.start : startTestProxy;
+    fronts.push(await start(cluster, second));
+    return await play(cluster, fronts, random, options);
   } finally {
-    for (const proxy of proxies) await proxy.stop();
+    for (const front of fronts) await front.stop();
     await cluster.stop();
   }
 }
 
-function front(cluster: TestCluster, waitTimeoutMs: number): Promise<TestProxy> {
-  const { level, maxStalenessMs } = entitlement;
-  return startTestProxy(cluster, {
-    freshness: { consistency: level, maxStalenessMs, waitTimeoutMs, primaryWaitTimeoutMs: 3_000 },
-  });
-}
-
 async function play(
   cluster: TestCluster,
-  proxies: readonly TestProxy[],
+  fronts: readonly Front[],
   random: Random,
   { clients, erasMs, hasFaults = true }: RoundOptions,
 ): Promise<Round> {
   const { user, password, database } = cluster.primary;
-  const targets = proxies.map(({ host, port }) => ({ host, port, user, password, database }));
+  const targets = fronts.map(({ host, port }) => ({ host, port, user, password, database }));
   const faults = new Faults(cluster, random.fork());
   const promotions: Promotion[] = [];
   const startedMs = performance.now();
