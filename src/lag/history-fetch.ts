@@ -1,8 +1,11 @@
 import type { NodeProbe } from './node-probe.ts';
 import { TimelineHistory, TimelineHistorySyntaxError } from './timeline-history.ts';
 
-/** Pause before a server that could not be asked is asked again. */
-const RETRY_MS = 1000;
+/** Pause before a server that could not be asked is asked again. Doubles each time. */
+const RETRY_FIRST_MS = 1000;
+const RETRY_MAX_MS = 60_000;
+/** After so many failures nobody is made to wait for the answer any more. */
+const FAILURES_PENDING = 3;
 /** The first timeline has no ancestors, and no history file. */
 const FIRST_TIMELINE = 1;
 
@@ -13,16 +16,18 @@ export class HistoryFetch {
   #abort: AbortController | null = null;
   #timeline = FIRST_TIMELINE;
   #state: 'settled' | 'running' | 'failed' = 'settled';
-  #failedAtMs = Number.NEGATIVE_INFINITY;
+  #failures = 0;
+  #retryAtMs = Number.POSITIVE_INFINITY;
 
   constructor(probes: readonly NodeProbe[], onHistory: (history: TimelineHistory) => void) {
     this.#probes = probes;
     this.#onHistory = onHistory;
   }
 
-  /** True while an answer may still come. */
+  /** True while an answer may soon come. */
   isPending(timeline: number): boolean {
-    return timeline === this.#timeline && this.#state !== 'settled';
+    const isMissing = timeline === this.#timeline && this.#state !== 'settled';
+    return isMissing && this.#failures < FAILURES_PENDING;
   }
 
   /** This node is the primary, on this timeline. Called with every sample of it. */
@@ -30,8 +35,9 @@ export class HistoryFetch {
     if (timeline !== this.#timeline) {
       this.stop();
       this.#timeline = timeline;
+      this.#failures = 0;
       this.#start(node, nowMs);
-    } else if (this.#state === 'failed' && nowMs - this.#failedAtMs >= RETRY_MS) {
+    } else if (this.#state === 'failed' && nowMs >= this.#retryAtMs) {
       this.#start(node, nowMs);
     }
   }
@@ -58,7 +64,8 @@ export class HistoryFetch {
       () => {
         if (abort !== this.#abort) return;
         this.#state = 'failed';
-        this.#failedAtMs = nowMs;
+        this.#retryAtMs = nowMs + Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** this.#failures);
+        this.#failures++;
       },
     );
   }

@@ -13,6 +13,43 @@ const readFrom = (previousNode: number, previousGeneration: number, previousRead
   previousReadEndMs,
 });
 
+describe('FreshnessClock: positions that clients ask for', () => {
+  const atLeast = (minLsn: number): ReadRequirement => ({ ...noRequirement, minLsn: lsn(minLsn) });
+
+  it('takes who has replayed them, whether or not the primary was sampled', () => {
+    const clock = new FreshnessClock(3);
+    expect(clock.satisfies(1, atLeast(0))).toBe(false);
+    clock.replicaSample(1, 1, 2, lsn(100), 1);
+    expect(clock.satisfies(1, atLeast(100))).toBe(true);
+    expect(clock.satisfies(1, atLeast(101))).toBe(false);
+    expect(clock.satisfies(2, atLeast(100))).toBe(false);
+  });
+
+  it('asks for everything else as well', () => {
+    const clock = new FreshnessClock(3);
+    clock.primarySample(10, lsn(150));
+    clock.replicaSample(1, 11, 12, lsn(150), 1);
+    clock.replicaSample(2, 11, 12, lsn(120), 1);
+    expect(clock.satisfies(1, { ...atLeast(120), freshAsOfMs: 10 })).toBe(true);
+    expect(clock.satisfies(1, { ...atLeast(120), freshAsOfMs: 11 })).toBe(false);
+    expect(clock.satisfies(2, { ...atLeast(120), freshAsOfMs: 10 })).toBe(false);
+    const after1 = { ...atLeast(120), ...{ previousNode: 1, previousGeneration: 1 } };
+    expect(clock.satisfies(1, { ...after1, previousReadEndMs: 20 })).toBe(true);
+    expect(clock.satisfies(2, { ...after1, previousReadEndMs: 20 })).toBe(false);
+    expect(clock.satisfies(1, { ...after1, minLsn: lsn(151), previousReadEndMs: 20 })).toBe(false);
+  });
+
+  it('forgets positions with the epoch', () => {
+    const clock = new FreshnessClock(3);
+    clock.primarySample(10, lsn(150));
+    clock.replicaSample(1, 11, 12, lsn(150), 1);
+    expect(clock.newestPrimaryLsn).toBe(150n);
+    clock.newEpoch();
+    expect(clock.newestPrimaryLsn).toBeNull();
+    expect(clock.satisfies(1, atLeast(100))).toBe(false);
+  });
+});
+
 describe('FreshnessClock: proofs', () => {
   it('proves nothing before both sides were sampled', () => {
     const clock = new FreshnessClock(2);

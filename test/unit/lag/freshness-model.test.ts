@@ -43,6 +43,7 @@ interface Session {
 class World {
   nowMs = 0;
   reads = 0;
+  positionReads = 0;
   readonly clock = new FreshnessClock(3);
   #insert = 0;
   #commits: Commit[] = [];
@@ -119,16 +120,21 @@ class World {
     }
   }
 
-  /** A read that asks for a moment `agoMs` ago and for what its session has seen. */
-  read(pick: number, agoMs: number): void {
+  /** A read that asks for a commit, for a moment `agoMs` ago, and for what its session has seen. */
+  read(pick: number, agoMs: number, back: number): void {
     const session = this.#sessions[pick % SESSIONS]!;
     const freshAsOfMs = agoMs === 0 ? NEVER : this.nowMs - agoMs;
-    const requirement = { ...session, freshAsOfMs };
+    // Positions are known to count up to the newest sample of the primary.
+    const newest = Number(this.clock.newestPrimaryLsn ?? 0n);
+    const minLsn = back === 0 || newest === 0 ? null : (BigInt(Math.max(0, newest - back)) as Lsn);
+    const requirement = { ...session, freshAsOfMs, minLsn };
     for (const replica of this.#replicas) {
       if (!this.clock.satisfies(replica.node, requirement)) continue;
       this.#expectFresh(replica, freshAsOfMs);
       if (replica.replay < session.seen) throw new Error('the read goes back in time');
+      if (minLsn !== null && replica.replay < minLsn) throw new Error('the position is missing');
       this.reads++;
+      if (minLsn !== null) this.positionReads++;
     }
     const [first] = this.#replicas.filter((r) => this.clock.satisfies(r.node, requirement));
     if (first === undefined) {
@@ -178,7 +184,12 @@ const step = fc.oneof(
   { weight: 48, arbitrary: fc.record({ do: fc.constant('answer' as const), pick: small }) },
   {
     weight: 40,
-    arbitrary: fc.record({ do: fc.constant('read' as const), pick: small, ago: fc.nat(150) }),
+    arbitrary: fc.record({
+      do: fc.constant('read' as const),
+      pick: small,
+      ago: fc.nat(150),
+      back: fc.nat(4),
+    }),
   },
   {
     weight: 1,
@@ -210,7 +221,7 @@ function take(world: World, action: Step): void {
       world.answerSample(action.pick);
       break;
     case 'read':
-      world.read(action.pick, action.ago);
+      world.read(action.pick, action.ago, action.back);
       break;
     case 'restart':
       world.restart(action.pick, action.back);
@@ -225,6 +236,7 @@ function take(world: World, action: Step): void {
 describe('the freshness clock against a model of a cluster', () => {
   it('never allows a read that misses an acknowledged commit or goes back in time', () => {
     let reads = 0;
+    let positionReads = 0;
     fc.assert(
       fc.property(fc.array(step, { minLength: 100, maxLength: 300, size: 'max' }), (steps) => {
         const world = new World();
@@ -233,10 +245,12 @@ describe('the freshness clock against a model of a cluster', () => {
           world.check();
         }
         reads += world.reads;
+        positionReads += world.positionReads;
       }),
       { numRuns: 3000 },
     );
     // A clock that allows nothing would pass, too.
     expect(reads).toBeGreaterThan(5000);
+    expect(positionReads).toBeGreaterThan(3000);
   }, 60_000);
 });
