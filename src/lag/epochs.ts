@@ -92,13 +92,15 @@ export class Epochs {
       if (present === null) return { kind: 'unknown-history' };
       if (timeline > present) return { ...unproven, why: 'newer-timeline' };
       const timelines = this.#history.timelines;
-      const switchLsn = timelines?.lastLsnOf(timeline) ?? null;
-      if (switchLsn === null) {
+      const survives = timelines?.survives(timeline, minLsn) ?? 'unknown';
+      if (survives === 'lost') {
+        return { kind: 'lost', timeline, switchLsn: timelines!.lastLsnOf(timeline)! };
+      }
+      if (survives === 'unknown') {
         return this.#fetch.isPending(present)
           ? { ...unproven, why: 'history-pending' }
           : { kind: 'unknown-history' };
       }
-      if (minLsn > switchLsn) return { kind: 'lost', timeline, switchLsn };
     }
     if (minLsn > newestLsn) return { ...unproven, why: 'beyond-newest-sample' };
     return { kind: 'usable', minLsn };
