@@ -124,6 +124,68 @@ export const errorTemplates = {
     message: 'invalid value for parameter "%s": "%s"',
     hint: '%s',
   },
+  reservedSetting: {
+    sqlstate: '42602',
+    severity: 'ERROR',
+    message: 'invalid configuration parameter name "%s"',
+    hint: '"tidemark" is a reserved prefix: see docs/consistency.md for the names behind it.',
+  },
+  readOnlySetting: {
+    sqlstate: '55P02',
+    severity: 'ERROR',
+    message: 'parameter "%s" cannot be changed',
+    hint: '%s',
+  },
+  notFreshInTime: {
+    sqlstate: '57014',
+    severity: 'ERROR',
+    message: 'no replica became fresh enough within %s ms',
+    hint: 'The read was not sent to any server and can be retried. SET tidemark.on_timeout = primary lets the primary answer instead.',
+  },
+  fallbackLimit: {
+    sqlstate: '57014',
+    severity: 'ERROR',
+    message:
+      'no replica became fresh enough within %s ms, and the primary already serves %s reads in their place',
+    hint: 'The read was not sent to any server and can be retried. Raise freshness.wait_timeout_ms or freshness.fallback_reads_max, or look for why the replicas lag.',
+  },
+  tokenAhead: {
+    sqlstate: '22023',
+    severity: 'ERROR',
+    message: 'token "%s" is ahead of the log of this cluster',
+    hint: 'Use what SHOW tidemark.lsn or pg_current_wal_insert_lsn() of the same cluster has returned.',
+  },
+  tokenOfOtherSystem: {
+    sqlstate: '22023',
+    severity: 'ERROR',
+    message: 'token "%s" comes from another database system',
+    hint: 'Tokens are good for the cluster that has given them and its replicas.',
+  },
+  tokenOfUnknownTimeline: {
+    sqlstate: '22023',
+    severity: 'ERROR',
+    message: 'token "%s" is of a timeline that this cluster does not know',
+    hint: 'If a failover is under way, retry when it has finished.',
+  },
+  tokenLost: {
+    sqlstate: '55000',
+    severity: 'ERROR',
+    message: 'what token "%s" stands for was lost in a failover',
+    hint: 'The writes up to it are not all part of the database any more. RESET tidemark.min_lsn, read what is there, and repeat what is missing.',
+  },
+  noSample: {
+    sqlstate: '57P03',
+    severity: 'ERROR',
+    message: 'the primary did not tell its log position within %s ms',
+    hint: 'Tokens come from the primary. Retry when it answers again.',
+  },
+  notFreshHere: {
+    sqlstate: '25001',
+    severity: 'ERROR',
+    message:
+      'this READ ONLY transaction runs on a replica that is not proven fresh enough for this statement',
+    hint: 'Ask for what its reads must see before its first statement, or outside it.',
+  },
   settingsRefused: {
     sqlstate: '08006',
     severity: 'ERROR',

@@ -13,11 +13,14 @@ import { logMonitorEvent } from './monitor-log.ts';
 import { Cluster } from './pool/cluster.ts';
 import { createNodeProbe } from './pool/node-probe.ts';
 import { loadParser } from './router/parser.ts';
+import { BasePolicies } from './session/base-policies.ts';
 import { Databases } from './session/databases.ts';
 import { DurationHistogram } from './session/duration-histogram.ts';
+import { FallbackLimit } from './session/fallback-limit.ts';
 import { Listener } from './session/listener.ts';
 import { LoginTemplates } from './session/login-templates.ts';
 import { RouteCounts } from './session/route-counts.ts';
+import { WriteFloor } from './session/write-floor.ts';
 
 /** A sample that takes longer costs the monitor's connection: the node counts as down. */
 const probeTimeoutMs = 2_000;
@@ -76,6 +79,7 @@ class RunningProxy {
   readonly #cluster: Cluster;
   readonly #databases: Databases;
   readonly #routes: RouteCounts;
+  readonly #fallbacks: FallbackLimit;
   /** By node: what each of its samples has proven. */
   readonly #staleness: readonly DurationHistogram[];
   #listener: Listener | null = null;
@@ -98,6 +102,7 @@ class RunningProxy {
     this.#cluster = new Cluster(config.nodes, config.pool);
     this.#databases = new Databases(() => config.nodes[this.monitor.primary()] ?? null, log);
     this.#routes = new RouteCounts(config.nodes.length);
+    this.#fallbacks = new FallbackLimit(config.freshness.fallbackReadsMax);
     this.#staleness = config.nodes.map(() => new DurationHistogram());
   }
 
@@ -112,6 +117,9 @@ class RunningProxy {
       routes: this.#routes,
       templates: new LoginTemplates(),
       databases: this.#databases,
+      policies: new BasePolicies(config.freshness, config.nodes.length),
+      fallbacks: this.#fallbacks,
+      writes: new WriteFloor(),
       serverPassword: (user: string) =>
         config.users.find(({ name }) => name === user)?.serverPassword ?? '',
     };
@@ -144,7 +152,7 @@ class RunningProxy {
       cluster: this.#cluster,
       routes: this.#routes,
       staleness: this.#staleness,
-      fallbackLimit: { inUse: 0, refused: 0 },
+      fallbackLimit: this.#fallbacks,
       sessions: () => this.#listener?.sessions ?? [],
       maxStalenessMs: this.#config.freshness.maxStalenessMs,
       version: packageVersion(),

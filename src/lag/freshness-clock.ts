@@ -129,6 +129,10 @@ export class FreshnessClock {
     return lsn === null ? NEVER : this.#flush.expectedMs(lsn, nowMs);
   }
 
+  lsnCovering(momentMs: number): Lsn | null {
+    return this.#primary.lsnCovering(momentMs);
+  }
+
   /** False while it is known that the primary has not got on disk what such a read needs. */
   isFlushed(momentMs: number): boolean {
     const lsn = this.#primary.lsnCovering(momentMs);

@@ -1,3 +1,4 @@
+import type { Lsn } from './lsn.ts';
 import type { Monitor, SampleDemand } from './monitor.ts';
 import { type ReadRequirement, sufficientMomentMs } from './read-requirement.ts';
 
@@ -65,6 +66,43 @@ export class Gate implements SampleDemand {
     return this.#add(null, deadlineMs, done);
   }
 
+  readonly #sampleWaiters = new Set<{
+    momentMs: number;
+    done: (lsn: Lsn | null) => void;
+    timer: NodeJS.Timeout;
+  }>();
+  waitForSample(momentMs: number, deadlineMs: number, done: (lsn: Lsn | null) => void): Waiter {
+    const entry = {
+      momentMs,
+      done,
+      timer: setTimeout(
+        () => {
+          this.#sampleWaiters.delete(entry);
+          done(null);
+        },
+        Math.max(0, deadlineMs - this.#monitor.now()),
+      ),
+    };
+    this.#sampleWaiters.add(entry);
+    setImmediate(() => this.#settleSamples());
+    this.#monitor.urge();
+    return {
+      cancel: () => {
+        this.#sampleWaiters.delete(entry);
+        clearTimeout(entry.timer);
+      },
+    };
+  }
+  #settleSamples(): void {
+    for (const entry of [...this.#sampleWaiters]) {
+      const lsn = this.#monitor.clock.lsnCovering(entry.momentMs);
+      if (lsn === null) continue;
+      this.#sampleWaiters.delete(entry);
+      clearTimeout(entry.timer);
+      entry.done(lsn);
+    }
+  }
+
   /**
    * True if no replica is expected to meet the requirement by `deadlineMs`, so that waiting would
    * only lose time. A guess from the lag lately measured: it chooses between waiting and the
@@ -93,6 +131,9 @@ export class Gate implements SampleDemand {
 
   isUrgent(node: number): boolean {
     const { clock } = this.#monitor;
+    if (node === this.#monitor.primary())
+      for (const w of this.#sampleWaiters)
+        if (w.momentMs > clock.newestPrimarySampleMs) return true;
     if (this.#latestSinceMs === NEVER) return false;
     if (node === this.#monitor.primary()) {
       const isKnown = this.#latestMomentMs <= clock.newestPrimarySampleMs;
@@ -107,6 +148,7 @@ export class Gate implements SampleDemand {
   }
 
   progressed(): void {
+    this.#settleSamples();
     // The extremes of waiters that were cancelled are set right here too.
     if (this.#waiting.size > 0 || this.#latestSinceMs !== NEVER) this.#settle();
   }

@@ -15,6 +15,10 @@ export class StalenessBudget {
     this.#isOut = new Uint8Array(nodeCount);
   }
 
+  get nodeCount(): number {
+    return this.#isOut.length;
+  }
+
   /** Takes note of a node's present staleness, in ms. The hot path: allocates nothing. */
   admits(node: number, stalenessMs: number): boolean {
     const isOut = this.#isOut[node] === 1;

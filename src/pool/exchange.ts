@@ -15,6 +15,8 @@ export interface ReplySink {
   reports(name: string, value: string): boolean;
   /** ReadyForQuery is about to be forwarded: what to say in front of it, or null. */
   lastWords(): Buffer | null;
+  /** True: the sink says ReadyForQuery with this status itself, some time after `ready`. */
+  keepsReady(status: number): boolean;
   /** ReadyForQuery came (and was forwarded unless the exchange is `dropped`). */
   ready(exchange: Exchange, status: number): void;
   /** The server waits for CopyData (CopyInResponse or CopyBothResponse was forwarded). */

@@ -197,20 +197,26 @@ export class ReplyPipeline {
       return -1;
     }
     if (type === Backend.ReadyForQuery && exchange.isComplete) {
-      if (run >= 0) {
-        const said = exchange.sink?.lastWords() ?? null;
-        if (said === null) {
-          this.#forward(chunk, run, end);
-        } else {
-          this.#forward(chunk, run, start);
-          this.#emit(exchange, said);
-          this.#forward(chunk, start, end);
-        }
-      }
-      this.#finish(exchange, chunk[start + frameHeaderBytes]!);
+      const status = chunk[start + frameHeaderBytes]!;
+      if (run >= 0) this.#forwardReady(exchange, chunk, run, start, end);
+      this.#finish(exchange, status);
       return -1;
     }
     return this.#remaining > 0 ? run : this.#putFakes(chunk, run, end);
+  }
+
+  /** The frames from `run` on, with what the sink has to say around the ReadyForQuery at [start,end). */
+  #forwardReady(exchange: Exchange, chunk: Buffer, run: number, start: number, end: number): void {
+    const status = chunk[start + frameHeaderBytes]!;
+    const said = exchange.sink?.lastWords() ?? null;
+    const until = exchange.sink?.keepsReady(status) === true ? start : end;
+    if (said === null) {
+      this.#forward(chunk, run, until);
+    } else {
+      this.#forward(chunk, run, start);
+      this.#emit(exchange, said);
+      this.#forward(chunk, start, until);
+    }
   }
 
   /** Faked replies go between whole frames: here the one that ends at `end` is over. */

@@ -1,3 +1,4 @@
+import { parseBool } from '../parse-bool.ts';
 import { quoteLiteral, quoteSettingName } from '../quote.ts';
 
 /** A session setting: how to make it so, and its value in plain text for the proxy's own use. */
@@ -65,7 +66,7 @@ export class Settings {
 
   /** True for `on` in any spelling that PostgreSQL takes (parse_bool). */
   isOn(name: string): boolean {
-    return /^(?:on|1|t(?:r|ru|rue)?|y(?:e|es)?)$/.test(this.get(name)?.value ?? '');
+    return parseBool(this.get(name)?.value ?? '') === true;
   }
 
   equals(other: Settings | null): boolean {

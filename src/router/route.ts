@@ -1,8 +1,5 @@
 import type { Classified, WriteReason } from './statement.ts';
 
-/** Levels as the configuration names them. */
-export type ReadConsistency = 'eventual' | 'bounded' | 'session' | 'global' | 'strong';
-
 /** Why a request went to a replica. Stable kebab-case words: label values in the metrics. */
 export type ReplicaReason =
   /** A replica was fresh enough at once. */
@@ -23,7 +20,6 @@ export type PrimaryReason =
   | 'transaction'
   /** The session keeps its connection to the primary: temporary table, LISTEN ... */
   | 'pinned'
-  | 'consistency-strong'
   | 'hint-primary'
   /** SERIALIZABLE does not exist on a replica. */
   | 'serializable'
@@ -55,7 +51,6 @@ export type Route =
 
 /** What the decision depends on besides the statement. */
 export interface RouteContext {
-  readonly consistency: ReadConsistency;
   /** The statement opens a transaction that promises not to write. */
   readonly opensReadOnlyTransaction: boolean;
   /** The statement opens a transaction that may write. */
@@ -68,7 +63,6 @@ const routes = {
   read: { target: 'replica', reason: 'read', fresh: true },
   readOnlyTransaction: { target: 'replica', reason: 'read-only-transaction', fresh: true },
   session: { target: 'replica', reason: 'session', fresh: false },
-  strong: primary('consistency-strong'),
   hintPrimary: primary('hint-primary'),
   serializable: primary('serializable'),
   transaction: primary('transaction'),
@@ -84,6 +78,5 @@ export function route(
   if (request.hint?.target === 'primary') return routes.hintPrimary;
   if (context.serializable) return routes.serializable;
   if (request.sessionOnly && !context.opensReadOnlyTransaction) return routes.session;
-  if (context.consistency === 'strong') return routes.strong;
   return context.opensReadOnlyTransaction ? routes.readOnlyTransaction : routes.read;
 }

@@ -1,4 +1,5 @@
 import type { Node, VariableSetStmt, VariableShowStmt } from 'libpg-query';
+import { parseBool } from '../parse-bool.ts';
 import { quoteLiteral } from '../quote.ts';
 import { combined, read, session, write } from './classes.ts';
 import { isPrimaryOnlySetting } from './functions.ts';
@@ -167,8 +168,7 @@ function modesFromSetting(name: string, value: string): TransactionModes {
 }
 
 function definedModes(name: string, value: string): Partial<TransactionModes> {
-  // parse_bool takes any unique beginning of true, yes, on.
-  const on = /^(1|t(r(ue?)?)?|y(es?)?|on)$/i.test(value);
+  const on = parseBool(value) === true;
   switch (name) {
     case 'transaction_read_only':
       return { readOnly: on };

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { ProxyError } from '../errors.ts';
+import { parseBool } from '../parse-bool.ts';
 import { LoginAborted, LoginSocket } from '../pool/login-socket.ts';
 import { authenticationOk, errorResponse, negotiateProtocolVersion } from '../protocol/backend.ts';
 import { ProtocolError } from '../protocol/protocol-error.ts';
@@ -85,23 +86,15 @@ async function readPastEncryptionRequests(
   }
 }
 
-/** Values of parse_bool (bool.c) that mean false; unique beginnings count too. */
-function isFalse(value: string): boolean {
-  return /^(?:f|fa|fal|fals|false|n|no|of|off|0)$/i.test(value);
-}
-
-function isTrue(value: string): boolean {
-  return /^(?:t|tr|tru|true|y|ye|yes|on|1|database)$/i.test(value);
-}
-
 function refuseReplication(params: ReadonlyMap<string, string>): void {
   const replication = params.get('replication');
-  if (replication === undefined || isFalse(replication)) return;
-  if (isTrue(replication)) throw new ProxyError('replicationUnsupported');
+  const wanted = replication === 'database' ? true : parseBool(replication ?? 'off');
+  if (wanted === false) return;
+  if (wanted === true) throw new ProxyError('replicationUnsupported');
   throw new ProxyError(
     'invalidSetting',
     'replication',
-    replication,
+    replication ?? '',
     'Valid values are: "false", 0, "true", 1, "database".',
   );
 }

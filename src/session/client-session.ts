@@ -1,6 +1,7 @@
 import assert from 'node:assert';
 import type { Socket } from 'node:net';
 import { ProxyError } from '../errors.ts';
+import type { Waiter } from '../lag/gate.ts';
 import { closeSocket } from '../pool/close-socket.ts';
 import { ServerLoginError } from '../pool/server-handshake.ts';
 import { errorResponse, readyForQuery, type TxStatusByte } from '../protocol/backend.ts';
@@ -9,8 +10,9 @@ import { ProtocolError } from '../protocol/protocol-error.ts';
 import type { Classifier } from '../router/classifier.ts';
 import type { Classified } from '../router/statement.ts';
 import { ClientInput, heldMessageBytesMax, type InputOwner } from './client-input.ts';
-import { answerBatch, answerQuery } from './local-answer.ts';
+import { answerBatch, answerQuery, type LocalAnswer } from './local-answer.ts';
 import { LocalStatements } from './local-statements.ts';
+import type { LaterAnswer } from './own-settings.ts';
 import type { PlacementFailure } from './placement.ts';
 import { Request, type RequestEnd } from './request.ts';
 import { RequestRunner } from './request-runner.ts';
@@ -50,6 +52,8 @@ export interface SessionOptions {
   readonly user: string;
   readonly database: string;
   readonly state: SessionState;
+  /** It is told its token with each commit. */
+  readonly reportsLsn: boolean;
   /** Parameters as the client is told of them at its login. */
   readonly reported: ReadonlyMap<string, string>;
   readonly context: SessionContext;
@@ -78,6 +82,8 @@ export class ClientSession implements InputOwner, RunnerOwner {
   #isRequestOver = true;
   /** The rest of a long message goes to the server piece by piece, or nowhere. */
   #streaming: 'to-server' | 'dropped' | null = null;
+  /** The proxy's own answer to the request is waited for. */
+  #answerWaiter: Waiter | null = null;
   /** An error was sent for an extended batch: everything up to its Sync is ignored. */
   #isSkippingToSync = false;
   /** The proxy shuts down: the session ends when its transaction has ended. */
@@ -97,10 +103,15 @@ export class ClientSession implements InputOwner, RunnerOwner {
     this.#runner = new RequestRunner(
       context,
       login,
-      { state, statements: this.#statements, told: new ToldParameters(options.reported) },
+      {
+        state,
+        statements: this.#statements,
+        told: new ToldParameters(options.reported),
+        reportsLsn: options.reportsLsn,
+      },
       this,
     );
-    this.#local = new LocalStatements(context, this.#runner, this.#statements);
+    this.#local = new LocalStatements(context, this.#runner, this.#statements, options.reportsLsn);
     this.#input = new ClientInput(socket, this);
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('drain', () => {
@@ -132,7 +143,11 @@ export class ClientSession implements InputOwner, RunnerOwner {
   /** Somebody knows this session's cancel key. */
   cancel(): void {
     if (this.#phase === 'idle' && !this.#runner.isBatchOpen) return;
-    if (this.#runner.cancel()) this.failed(new ProxyError('queryCanceled'), false);
+    const waiter = this.#answerWaiter;
+    this.#answerWaiter = null;
+    waiter?.cancel();
+    if (waiter !== null || this.#runner.cancel())
+      this.failed(new ProxyError('queryCanceled'), false);
   }
 
   /** Ends at once when idle, else when the transaction has ended. */
@@ -310,6 +325,29 @@ export class ClientSession implements InputOwner, RunnerOwner {
     if (found === null) return false;
     // As every simple Query does (exec_simple_query in postgres.c).
     if (request.end === 'query') this.#statements.unnamed = null;
+    if (typeof found === 'function') {
+      this.#answerLater(request, found);
+      return true;
+    }
+    return this.#give(request, found);
+  }
+
+  #answerLater(request: Request, later: LaterAnswer): void {
+    this.#move('waiting');
+    this.#answerWaiter = later((found) => {
+      this.#answerWaiter = null;
+      if (!this.#give(request, found)) {
+        this.#runner.run(request);
+        return;
+      }
+      this.#move('idle');
+      this.#endIfDrained();
+      this.#pump();
+    });
+  }
+
+  /** False: a server has to give the answer. */
+  #give(request: Request, found: LocalAnswer | ProxyError): boolean {
     if (found instanceof ProxyError) {
       if (this.#runner.isAttached) {
         // The server has to fail as well: it may hold a transaction.
@@ -447,6 +485,7 @@ export class ClientSession implements InputOwner, RunnerOwner {
     const inCopy = this.#phase === 'copying';
     const midFrame = this.#streaming === 'to-server' && this.#runner.isAttached;
     this.#move('closed');
+    this.#answerWaiter?.cancel();
     this.#runner.close(midFrame, inCopy);
     closeSocket(this.#socket, lastMessage);
     this.#closed(this);

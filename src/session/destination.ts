@@ -1,23 +1,30 @@
-import type { FreshnessConfig } from '../config.ts';
+import type { Lsn } from '../lag/lsn.ts';
 import type { Monitor } from '../lag/monitor.ts';
 import type { ReadRequirement } from '../lag/read-requirement.ts';
 import { type Route, type RouteReason, route } from '../router/route.ts';
 import type { Classified } from '../router/statement.ts';
 import type { Placed } from './placement.ts';
 import { ReadFloor } from './read-floor.ts';
+import { changeByHint, changed, type PolicyChange, type ReadPolicy } from './read-policy.ts';
 import type { Request } from './request.ts';
 import type { SessionState } from './session-state.ts';
+import type { WriteFloor } from './write-floor.ts';
 
 /** Where a session's requests belong, by what they are and what the session has written and seen. */
 export class Destination {
+  readonly floor: ReadFloor;
   readonly #monitor: Monitor;
   readonly #state: SessionState;
-  readonly #floor: ReadFloor;
+  readonly #writes: WriteFloor;
+  /** In force when the server connection was taken: what its transaction was gated by. */
+  #gatedBy: ReadPolicy;
 
-  constructor(monitor: Monitor, freshness: FreshnessConfig, state: SessionState) {
+  constructor(monitor: Monitor, writes: WriteFloor, state: SessionState) {
     this.#monitor = monitor;
     this.#state = state;
-    this.#floor = new ReadFloor(monitor, freshness);
+    this.#writes = writes;
+    this.#gatedBy = state.reads.current;
+    this.floor = new ReadFloor(monitor, writes);
   }
 
   /** `hasDeferred`: a BEGIN goes out with it. */
@@ -34,7 +41,6 @@ export class Destination {
         sessionOnly: request.sessionOnly,
       },
       {
-        consistency: this.#floor.consistencyOf(this.#state.settings),
         opensReadOnlyTransaction: readOnly,
         opensTransaction: opens && !readOnly,
         serializable: this.#state.isSerializableWith(begins),
@@ -42,10 +48,18 @@ export class Destination {
     );
   }
 
-  /** What a server must be proven to show. */
-  requirementOf(decision: Route): ReadRequirement {
+  /** What the session's settings and the statement's hint say about this read. */
+  policyOf({ hint }: Request): ReadPolicy {
+    const { current } = this.#state.reads;
+    if (hint === null || hint.settings.size === 0) return current;
+    return changed(current, changeByHint(hint) as PolicyChange);
+  }
+
+  /** What a server must be proven to show. `minLsn`: the policy's token as a position. */
+  requirementOf(decision: Route, policy: ReadPolicy, minLsn: Lsn | null): ReadRequirement {
+    this.#gatedBy = this.#state.reads.current;
     const fresh = decision.target === 'replica' && decision.fresh;
-    return fresh ? this.#floor.requirement(this.#state.settings) : this.#floor.none;
+    return fresh ? this.floor.requirement(policy, minLsn) : this.floor.none;
   }
 
   /**
@@ -55,14 +69,23 @@ export class Destination {
   mustMove(request: Request, placed: Placed): boolean {
     if (placed.isPrimary) return false;
     if (request.access === 'write') return true;
-    return request.isExecuting && !this.#isFreshEnough(placed.node);
+    return request.isExecuting && !this.#isFreshEnough(request, placed.node);
   }
 
   /** The replica of a READ ONLY transaction can run this request of it as the primary would. */
   mayStay(request: Request, placed: Placed): boolean {
     if (placed.isPrimary) return true;
     if (!request.replicaSafeInTransaction) return false;
-    return !request.beginsAnew || this.#isFreshEnough(placed.node);
+    return !request.beginsAnew || this.#isFreshEnough(request, placed.node);
+  }
+
+  /** The replica of a READ ONLY transaction shows what this request of it newly asks for. */
+  isFreshEnoughHere(request: Request, placed: Placed): boolean {
+    if (placed.isPrimary || request.sessionOnly) return true;
+    const asksAnew =
+      this.#state.reads.current !== this.#gatedBy ||
+      (request.hint !== null && request.hint.settings.size > 0);
+    return !asksAnew || this.#isFreshEnough(request, placed.node);
   }
 
   /** Why a request goes to the server that the session holds. */
@@ -76,16 +99,23 @@ export class Destination {
    * A request was answered. What any server answers alike has shown nothing; on the primary it may
    * have been a COMMIT, or the Sync that commits what was executed before it.
    */
-  answered(request: Request, placed: Placed): void {
-    if (placed.isPrimary || !request.sessionOnly) this.#floor.raise(placed);
+  answered(request: Request, placed: Placed, mayHaveWritten: boolean): void {
+    if (placed.isPrimary || !request.sessionOnly) this.floor.raise(placed);
+    if (mayHaveWritten) this.#writes.raise(this.#monitor.now());
   }
 
   /** A request was lost on its way, and may have been executed. */
   lost(placed: Placed): void {
-    this.#floor.raise(placed);
+    this.floor.raise(placed);
+    if (placed.isPrimary) this.#writes.raise(this.#monitor.now());
   }
 
-  #isFreshEnough(node: number): boolean {
-    return this.#monitor.isEligible(node, this.#floor.requirement(this.#state.settings));
+  #isFreshEnough(request: Request, node: number): boolean {
+    const policy = this.policyOf(request);
+    const { minLsn } = policy;
+    const verdict = minLsn === null ? null : this.#monitor.judgeToken(minLsn.token);
+    if (verdict !== null && verdict.kind !== 'usable') return false;
+    const requirement = this.floor.requirement(policy, verdict?.minLsn ?? null);
+    return this.#monitor.isEligible(node, requirement);
   }
 }

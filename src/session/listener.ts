@@ -14,8 +14,7 @@ import { CancelKeys } from './cancel-keys.ts';
 import type { ClientAuthentication } from './client-auth.ts';
 import { type ClientLogin, clientHandshake } from './client-handshake.ts';
 import { ClientSession } from './client-session.ts';
-import { refuseUnknownLevel } from './local-statements.ts';
-import { consistencySetting } from './read-floor.ts';
+import { ReadSettings } from './read-settings.ts';
 import type { SessionContext } from './session-context.ts';
 import { reportedAtLogin } from './session-login.ts';
 import { SessionState } from './session-state.ts';
@@ -119,10 +118,9 @@ export class Listener {
 
   async #openSession(socket: Socket, login: ClientLogin): Promise<void> {
     const { user, database } = login;
-    const base = startupSettings(login.params);
-    const level = base.get(consistencySetting);
-    const refusal = level === undefined ? null : refuseUnknownLevel(level.value);
-    if (refusal !== null) throw refusal;
+    const { policies } = this.#context;
+    const { settings: base, own } = startupSettings(login.params);
+    const { policy, reportsLsn } = policies.withStartup(policies.of(user, database), own);
     const reported = await reportedAtLogin({ user, database, base }, this.#context);
     await this.#context.databases.ready(database);
     if (socket.destroyed) return;
@@ -131,7 +129,8 @@ export class Listener {
       socket,
       user,
       database,
-      state: new SessionState(base),
+      state: new SessionState(base, new ReadSettings(policy)),
+      reportsLsn,
       reported,
       context: this.#context,
       closed: () => {

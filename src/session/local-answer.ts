@@ -22,12 +22,21 @@ export interface LocalAnswer {
   /** Null: the statement returns no rows. */
   readonly columns: readonly Column[] | null;
   readonly rows: readonly (readonly (string | null)[])[];
+  /** A NoticeResponse to go with it. */
+  readonly notice?: Buffer;
 }
 
 export const textOid = 25;
 
 /** A command without rows. */
 export const commandAnswer = (tag: string): LocalAnswer => ({ tag, columns: null, rows: [] });
+
+/** A row with one column of the same name. */
+export const oneValue = (name: string, value: string): LocalAnswer => ({
+  tag: 'SHOW',
+  columns: [{ name, typeOid: textOid }],
+  rows: [[value]],
+});
 
 const noParameters = message(Backend.ParameterDescription, (writer) => writer.int16(0));
 const targetFields = new TargetFields();
@@ -39,7 +48,8 @@ export function answerQuery(answer: LocalAnswer, status: TxStatusByte): Buffer {
 }
 
 function execution(answer: LocalAnswer): Buffer {
-  return Buffer.concat([...answer.rows.map(dataRow), commandComplete(answer.tag)]);
+  const notice = answer.notice === undefined ? [] : [answer.notice];
+  return Buffer.concat([...notice, ...answer.rows.map(dataRow), commandComplete(answer.tag)]);
 }
 
 /** The replies to extended messages that all speak of one such statement. */

@@ -1,10 +1,9 @@
-import { consistencyLevels } from '../config.ts';
 import { ProxyError } from '../errors.ts';
-import { settingFromSet } from '../pool/settings.ts';
 import { TxStatus } from '../protocol/codes.ts';
 import type { Effect, StatementClass } from '../router/statement.ts';
 import { commandAnswer, type LocalAnswer, textOid } from './local-answer.ts';
-import { consistencySetting } from './read-floor.ts';
+import { type LaterAnswer, OwnSettings, refusalOfEffect } from './own-settings.ts';
+import { changeByHint, isProxySetting } from './read-policy.ts';
 import type { Request } from './request.ts';
 import type { RequestRunner } from './request-runner.ts';
 import type { SessionContext } from './session-context.ts';
@@ -16,13 +15,20 @@ export class LocalStatements {
   readonly #context: SessionContext;
   readonly #runner: RequestRunner;
   readonly #statements: ClientStatements;
+  readonly #own: OwnSettings;
   /** The server connection of the running transaction is lost, and the client has not heard yet. */
   #hasLostTransaction = false;
 
-  constructor(context: SessionContext, runner: RequestRunner, statements: ClientStatements) {
+  constructor(
+    context: SessionContext,
+    runner: RequestRunner,
+    statements: ClientStatements,
+    reportsLsn: boolean,
+  ) {
     this.#context = context;
     this.#runner = runner;
     this.#statements = statements;
+    this.#own = new OwnSettings(context, reportsLsn);
   }
 
   /** The session's transaction died with its server connection while the client was idle. */
@@ -31,7 +37,9 @@ export class LocalStatements {
   }
 
   /** The answer, an error, or null: the request needs a server. */
-  answer(request: Request, state: SessionState): LocalAnswer | ProxyError | null {
+  answer(request: Request, state: SessionState): LocalAnswer | ProxyError | LaterAnswer | null {
+    const refusal = refusalOf(request);
+    if (refusal !== null) return refusal;
     // A Query that stands in a batch is not all there is to answer.
     const isMixed = request.end === 'query' && request.count > 1;
     if (request.end === 'call' || request.isStreaming || isMixed) {
@@ -43,16 +51,36 @@ export class LocalStatements {
     if (known !== null) return known;
     if (statement === null || effect === null || this.#runner.isBatchOpen) return null;
     if (this.#isNameTaken(request)) return null;
-    if (effect.kind === 'set' && effect.name === consistencySetting) {
-      return refuseUnknownLevel(settingFromSet(effect.name, effect.value).value);
-    }
-    if (effect.kind === 'show' && state.txStatus !== TxStatus.Failed) {
-      return this.#show(effect.name, request, state);
+    if (state.txStatus !== TxStatus.Failed) {
+      const own = this.#ownSetting(statement.tag, effect, request, state);
+      if (own !== null) return own;
     }
     if (effect.kind === 'deallocate' && effect.name !== null) {
       return this.#deallocate(effect.name, request, state);
     }
     return request.end === 'query' ? this.#transactionControl(statement.tag, effect, state) : null;
+  }
+
+  /** What SET, RESET and SHOW of the proxy's own names answer; null: it is none of these. */
+  #ownSetting(
+    tag: string,
+    effect: Effect,
+    request: Request,
+    state: SessionState,
+  ): LocalAnswer | ProxyError | LaterAnswer | null {
+    // A value for set_config() is the result of a query.
+    const isOwn =
+      effect.kind === 'show' ||
+      (tag !== 'SELECT' &&
+        (effect.kind === 'set' || effect.kind === 'reset') &&
+        isProxySetting(effect.name));
+    if (!isOwn) return null;
+    this.#keepParsed(request);
+    const runs = request.end === 'query' || request.executes > 0;
+    if (effect.kind === 'set') return this.#own.set(effect, runs, state);
+    if (effect.kind === 'reset') return this.#own.reset(effect, tag, runs, state);
+    if (effect.name === 'tidemark.route') return this.#route();
+    return this.#own.show(effect.name, this.#runner.coverMs, state);
   }
 
   /** A failed transaction that has no server any more: only its end is of use. */
@@ -66,7 +94,7 @@ export class LocalStatements {
       if (effect?.kind !== 'rollback') return new ProxyError('transactionLost');
     }
     if (effect?.kind === 'commit' || effect?.kind === 'rollback') {
-      state.forgetTransaction();
+      state.endWithoutServer(false);
       return commandAnswer('ROLLBACK');
     }
     return new ProxyError('transactionAborted');
@@ -92,7 +120,7 @@ export class LocalStatements {
       case 'rollback':
         if (effect.chain) return null;
         deferred.length = 0;
-        state.forgetTransaction();
+        state.endWithoutServer(effect.kind === 'commit');
         return commandAnswer(effect.kind === 'commit' ? 'COMMIT' : 'ROLLBACK');
       default:
         return null;
@@ -107,16 +135,6 @@ export class LocalStatements {
     if (!this.#statements.remove(Buffer.from(name).toString('latin1'))) return null;
     this.#keepParsed(request);
     return commandAnswer('DEALLOCATE');
-  }
-
-  #show(name: string, request: Request, state: SessionState): LocalAnswer | ProxyError {
-    this.#keepParsed(request);
-    if (name === 'tidemark.route') return this.#route();
-    if (name === consistencySetting) {
-      const level = state.settings.get(name)?.value ?? this.#context.config.freshness.consistency;
-      return { tag: 'SHOW', columns: [{ name, typeOid: textOid }], rows: [[level]] };
-    }
-    return new ProxyError('unknownSetting', name);
   }
 
   /** A statement that no server needs to know is kept all the same: it may be bound later. */
@@ -157,16 +175,20 @@ export class LocalStatements {
   }
 }
 
-/** PostgreSQL takes any value for a name of two parts; a level that nobody knows helps nobody. */
-export function refuseUnknownLevel(value: string): ProxyError | null {
-  if (consistencyLevels.some((level) => level === value)) return null;
-  const levels = consistencyLevels.join(', ');
-  return new ProxyError(
-    'invalidSetting',
-    consistencySetting,
-    value,
-    `Available values: ${levels}.`,
-  );
+/** A hint, or a SET among other statements, that says what nobody understands; else null. */
+function refusalOf(request: Request): ProxyError | null {
+  const { hint } = request;
+  if (hint !== null && hint.settings.size > 0) {
+    const change = changeByHint(hint);
+    if (change instanceof ProxyError) return change;
+  }
+  if (!request.hasEffects) return null;
+  const texts = [request.classified, ...request.executed.map((one) => one?.classified ?? null)];
+  for (const { effect } of texts.flatMap((text) => text?.statements ?? [])) {
+    const refusal = effect === null ? null : refusalOfEffect(effect);
+    if (refusal !== null) return refusal;
+  }
+  return null;
 }
 
 /** The statement of a request that is nothing but one statement with an effect. */

@@ -6,7 +6,9 @@ import type { Cluster, ServerLogin } from '../pool/cluster.ts';
 import type { AcquireFailure, Pool, Waiter as PoolWaiter } from '../pool/pool.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
 import { ServerConnectError, ServerLoginError } from '../pool/server-handshake.ts';
-import type { Route, RouteReason } from '../router/route.ts';
+import type { PrimaryReason, Route, RouteReason } from '../router/route.ts';
+import type { FallbackLimit, FallbackWaiter } from './fallback-limit.ts';
+import type { ReadPolicy } from './read-policy.ts';
 
 /** Where a request ended up. */
 export interface Placed {
@@ -30,13 +32,17 @@ export interface PlacementOptions {
   readonly monitor: Monitor;
   readonly gate: Gate;
   readonly login: ServerLogin;
-  /** How long a read waits for a replica. */
-  readonly waitTimeoutMs: number;
+  readonly fallbacks: FallbackLimit;
   /** How long a statement waits for a primary. */
   readonly primaryWaitTimeoutMs: number;
   readonly placed: (placed: Placed) => void;
   readonly failed: (failure: PlacementFailure) => void;
+  /** A read has waited for freshness for so long, in vain; `failed` follows. */
+  readonly gaveUp: (waitedMs: number) => void;
 }
+
+/** What a read does while no replica is fresh enough. */
+export type WaitPolicy = Pick<ReadPolicy, 'waitTimeoutMs' | 'onTimeout'>;
 
 /** Pause before the primary is tried again after a failed connect. */
 const reconnectPauseMs = 50;
@@ -54,6 +60,11 @@ function lastingRefusal(error: Error): PlacementFailure | null {
   return isAuthentication ? new ProxyError('serverLoginImpossible', error.message) : null;
 }
 
+/** Of what asks for no freshness. */
+export const noWait: WaitPolicy = { waitTimeoutMs: 0, onTimeout: 'primary' };
+
+type FallbackReason = Extract<PrimaryReason, 'no-replica' | 'no-fresh-replica' | 'wait-timeout'>;
+
 /** Finds a server connection for a session's requests, one request at a time. */
 export class Placement {
   readonly #options: PlacementOptions;
@@ -61,6 +72,7 @@ export class Placement {
   #requirement: ReadRequirement = noRequirement;
   #route: Route['target'] = 'primary';
   #reason: RouteReason = 'read';
+  #policy: WaitPolicy = noWait;
   #sinceMs = 0;
   #waitedMs = 0;
   #primaryDeadlineMs = 0;
@@ -69,6 +81,9 @@ export class Placement {
   #gateWaiter: GateWaiter | null = null;
   #poolWaiter: PoolWaiter | null = null;
   #poolOfWaiter: Pool | null = null;
+  #fallbackWaiter: FallbackWaiter | null = null;
+  /** The request counts against the limit of reads that lagging replicas send to the primary. */
+  #isFallback = false;
   #retryTimer: NodeJS.Timeout | null = null;
 
   constructor(options: PlacementOptions) {
@@ -76,7 +91,9 @@ export class Placement {
   }
 
   /** Calls `placed` or `failed` once, perhaps before it returns. */
-  place(decision: Route, requirement: ReadRequirement): void {
+  place(decision: Route, requirement: ReadRequirement, policy: WaitPolicy): void {
+    this.endFallback();
+    this.#policy = policy;
     this.#sinceMs = this.#options.monitor.now();
     this.#waitedMs = 0;
     this.#primaryDeadlineMs = 0;
@@ -87,6 +104,7 @@ export class Placement {
       return;
     }
     this.#requirement = decision.fresh ? requirement : noRequirement;
+    if (!decision.fresh) this.#policy = noWait;
     this.#toReplica(decision.reason);
   }
 
@@ -106,6 +124,9 @@ export class Placement {
     this.#gateWaiter = null;
     if (this.#poolWaiter !== null) this.#poolOfWaiter?.giveUp(this.#poolWaiter);
     this.#poolWaiter = null;
+    this.#fallbackWaiter?.cancel();
+    this.#fallbackWaiter = null;
+    this.endFallback();
     if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
     this.#retryTimer = null;
   }
@@ -117,26 +138,85 @@ export class Placement {
     this.#pools.length = 0;
   }
 
+  /** The request that was placed is over: others may fall back to the primary in its place. */
+  endFallback(): void {
+    if (!this.#isFallback) return;
+    this.#isFallback = false;
+    this.#options.fallbacks.release();
+  }
+
   #toReplica(reason: RouteReason): void {
-    const { monitor, gate, waitTimeoutMs } = this.#options;
     const node = this.#pick();
     if (node !== -1) {
       this.#acquire(node, reason);
       return;
     }
-    const deadlineMs = this.#sinceMs + waitTimeoutMs;
-    if (waitTimeoutMs === 0 || gate.hopeless(this.#requirement, deadlineMs)) {
-      this.#toPrimary(this.#anyReplicaUp() ? 'no-fresh-replica' : 'no-replica');
+    if (!this.#anyReplicaUp()) {
+      this.#withoutReplica('no-replica', reason);
       return;
     }
+    const { waitTimeoutMs, onTimeout } = this.#policy;
+    const deadlineMs = this.#sinceMs + waitTimeoutMs;
+    // That it will be in vain is a guess: reason enough to ask the primary, not to fail.
+    const isHopeless =
+      onTimeout === 'primary' && this.#options.gate.hopeless(this.#requirement, deadlineMs);
+    if (waitTimeoutMs === 0 || isHopeless) this.#withoutReplica('no-fresh-replica', reason);
+    else this.#waitForReplica(reason, deadlineMs);
+  }
+
+  #waitForReplica(reason: RouteReason, deadlineMs: number): void {
+    const { monitor, gate } = this.#options;
     this.#gateWaiter = gate.wait(this.#requirement, deadlineMs, (arrived) => {
       this.#gateWaiter = null;
+      this.#fallbackWaiter?.cancel();
+      this.#fallbackWaiter = null;
       this.#waitedMs = monitor.now() - this.#sinceMs;
       const chosen = arrived === -1 ? -1 : this.#pick();
       const isOverdue = monitor.now() >= deadlineMs;
-      if (chosen === -1) this.#toPrimary(isOverdue ? 'wait-timeout' : 'no-fresh-replica');
-      else this.#acquire(chosen, reason === 'read' ? 'read-waited' : reason);
+      if (chosen !== -1) this.#acquire(chosen, reason === 'read' ? 'read-waited' : reason);
+      else this.#withoutReplica(isOverdue ? 'wait-timeout' : 'no-fresh-replica', reason);
     });
+  }
+
+  /** No replica will do: the primary, if the policy and the limit of such reads let it. */
+  #withoutReplica(reason: FallbackReason, wanted: RouteReason): void {
+    const { fallbacks, monitor } = this.#options;
+    const { onTimeout, waitTimeoutMs } = this.#policy;
+    const waitedMs = Math.round(monitor.now() - this.#sinceMs);
+    if (onTimeout === 'error') {
+      this.#givenUp(new ProxyError('notFreshInTime', waitedMs));
+      return;
+    }
+    // Without any replica there is none to catch up: the primary serves all there is.
+    if (reason === 'no-replica' || this.#isFallback) {
+      this.#toPrimary(reason);
+      return;
+    }
+    if (fallbacks.tryTake()) {
+      this.#isFallback = true;
+      this.#toPrimary(reason);
+      return;
+    }
+    const deadlineMs = this.#sinceMs + waitTimeoutMs;
+    if (monitor.now() >= deadlineMs) {
+      fallbacks.refused += 1;
+      this.#givenUp(new ProxyError('fallbackLimit', waitedMs, fallbacks.max));
+      return;
+    }
+    this.#fallbackWaiter = fallbacks.wait(() => {
+      this.#fallbackWaiter = null;
+      this.#gateWaiter?.cancel();
+      this.#gateWaiter = null;
+      this.#isFallback = true;
+      this.#waitedMs = monitor.now() - this.#sinceMs;
+      this.#toPrimary(reason);
+    });
+    this.#waitForReplica(wanted, deadlineMs);
+  }
+
+  #givenUp(error: ProxyError): void {
+    this.#options.gaveUp(this.#waitedMs);
+    this.#options.failed(error);
   }
 
   #toPrimary(reason: RouteReason): void {

@@ -1,12 +1,10 @@
-import { type Consistency, consistencyLevels, type FreshnessConfig } from '../config.ts';
+import type { Lsn } from '../lag/lsn.ts';
 import type { Monitor } from '../lag/monitor.ts';
 import { noRequirement, type ReadRequirement } from '../lag/read-requirement.ts';
-import type { Settings } from '../pool/settings.ts';
+import type { ReadPolicy } from './read-policy.ts';
+import type { WriteFloor } from './write-floor.ts';
 
 const never = Number.NEGATIVE_INFINITY;
-
-/** The setting with which a session chooses its level. */
-export const consistencySetting = 'tidemark.consistency';
 
 /** Who answered a request. */
 export interface Answered {
@@ -24,7 +22,9 @@ export interface Answered {
 export class ReadFloor {
   readonly none = noRequirement;
   readonly #monitor: Monitor;
-  readonly #config: FreshnessConfig;
+  readonly #writes: WriteFloor;
+  /** The epoch of the monitor in which the floor was looked at last. */
+  #epoch: number;
   #previousNode = -1;
   #previousGeneration = -1;
   /** When the session's previous request ended, whatever it was. */
@@ -37,9 +37,10 @@ export class ReadFloor {
   /** The level of the running read asks for nothing of what was seen. */
   #forgoesSeen = false;
 
-  constructor(monitor: Monitor, config: FreshnessConfig) {
+  constructor(monitor: Monitor, writes: WriteFloor) {
     this.#monitor = monitor;
-    this.#config = config;
+    this.#writes = writes;
+    this.#epoch = monitor.epoch;
   }
 
   /**
@@ -59,25 +60,46 @@ export class ReadFloor {
     this.#previousEndMs = nowMs;
   }
 
-  consistencyOf(settings: Settings): Consistency {
-    const chosen = settings.get(consistencySetting)?.value;
-    const level = consistencyLevels.find((known) => known === chosen);
-    return level ?? this.#config.consistency;
+  /**
+   * True once after a change of history (failover, crash of the primary) that may have taken what
+   * this session wrote or has seen. Its floor then starts anew: nobody has what is lost.
+   */
+  wasLost(): boolean {
+    if (this.#epoch === this.#monitor.epoch) return false;
+    this.#epoch = this.#monitor.epoch;
+    const momentMs = Math.max(this.#floorMs, this.#previousEndMs);
+    if (momentMs === never || this.#monitor.survived(momentMs)) return false;
+    this.#floorMs = never;
+    this.#previousNode = -1;
+    this.#previousEndMs = never;
+    return true;
   }
 
-  requirement(settings: Settings): ReadRequirement {
-    const consistency = this.consistencyOf(settings);
+  requirement(policy: ReadPolicy, minLsn: Lsn | null): ReadRequirement {
+    const { consistency, budget } = policy;
     this.#forgoesSeen = consistency === 'eventual' || consistency === 'bounded';
-    if (consistency === 'eventual') return noRequirement;
-    const boundMs = this.#monitor.now() - this.#config.maxStalenessMs;
-    if (consistency === 'bounded') return { ...noRequirement, freshAsOfMs: boundMs };
+    if (consistency === 'eventual') return minLsn === null ? noRequirement : anyWith(minLsn);
+    const nowMs = this.#monitor.now();
+    if (consistency === 'strong') return { ...noRequirement, freshAsOfMs: nowMs, minLsn };
+    const boundMs = nowMs - policy.maxStalenessMs;
+    if (consistency === 'bounded') {
+      return { ...noRequirement, freshAsOfMs: boundMs, minLsn, budget };
+    }
+    const writtenMs = consistency === 'global' ? this.#writes.acknowledgedMs : never;
     return {
-      freshAsOfMs: Math.max(boundMs, this.#floorMs),
+      freshAsOfMs: Math.max(boundMs, this.#floorMs, writtenMs),
       previousNode: this.#previousNode,
       previousGeneration: this.#previousGeneration,
       previousReadEndMs: this.#previousEndMs,
-      minLsn: null,
-      budget: null,
+      minLsn,
+      budget,
     };
   }
+
+  /** What the session's token has to cover: all that it wrote and saw up to this moment. */
+  get coverMs(): number {
+    return Math.max(this.#floorMs, this.#previousEndMs);
+  }
 }
+
+const anyWith = (minLsn: Lsn): ReadRequirement => ({ ...noRequirement, minLsn });

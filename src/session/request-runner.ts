@@ -4,27 +4,26 @@ import type { ServerLogin } from '../pool/cluster.ts';
 import { Exchange, type ReplySink } from '../pool/exchange.ts';
 import { cancelOn, giveBack, leaveToItself } from '../pool/give-back.ts';
 import type { PreparedText } from '../pool/prepared.ts';
-import type { ServerConnection } from '../pool/server-connection.ts';
 import { Op, steps } from '../pool/step.ts';
 import { Frontend, TxStatus } from '../protocol/codes.ts';
-import { commandTag, errorField } from '../protocol/fields.ts';
+import { errorField } from '../protocol/fields.ts';
 import { query } from '../protocol/frontend.ts';
 import type { Classified } from '../router/statement.ts';
-import { Attempts } from './attempts.ts';
 import { BatchBuilder, type BuilderSession } from './batch-builder.ts';
-import { Destination } from './destination.ts';
+import { CommitReport } from './commit-report.ts';
 import { bringSettings, changesRole, sendDeferred } from './in-front.ts';
-import { type Placed, Placement, type PlacementFailure } from './placement.ts';
+import type { Placed, PlacementFailure } from './placement.ts';
 import type { Request } from './request.ts';
+import { RequestPlacer } from './request-placer.ts';
+import { RouteLog } from './route-log.ts';
 import type { ClientKnowledge, LastRoute, RunnerOwner } from './runner-owner.ts';
 import type { SessionContext } from './session-context.ts';
 import type { SessionState } from './session-state.ts';
+import { StatementEffects } from './statement-effects.ts';
 import type { ClientStatements } from './statements.ts';
-import type { ToldParameters } from './told-parameters.ts';
 
 /** The server side of one session: places its requests, runs them, and runs them again. */
 export class RequestRunner implements ReplySink, BuilderSession {
-  lastRoute: LastRoute | null = null;
   /** BEGIN and SET TRANSACTION that were answered and not sent: they go with the next request. */
   readonly deferred: string[] = [];
   readonly texts;
@@ -33,9 +32,13 @@ export class RequestRunner implements ReplySink, BuilderSession {
   readonly #context: SessionContext;
   readonly #owner: RunnerOwner;
   readonly #state: SessionState;
-  readonly #told: ToldParameters;
-  readonly #placement: Placement;
-  readonly #destination: Destination;
+  readonly #effects: StatementEffects;
+  readonly #routes: RouteLog;
+  readonly #placer: RequestPlacer;
+  /** Null: the client has not asked for it. */
+  readonly #report: CommitReport | null;
+  /** ReadyForQuery was kept back for the report. */
+  #isReporting = false;
   readonly #database: string;
   #placed: Placed | null = null;
   #exchange: Exchange;
@@ -44,7 +47,6 @@ export class RequestRunner implements ReplySink, BuilderSession {
   #isBatchOpen = false;
   /** The transaction that this request is part of was begun by an earlier one. */
   #wasInTransaction = false;
-  readonly #attempts = new Attempts();
   #sawError = false;
   /** The request waits for the answers to the parts of its batch before it. */
   #awaitsAnswers = false;
@@ -73,23 +75,28 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#context = context;
     this.#owner = owner;
     this.#state = client.state;
-    this.#told = client.told;
+    this.#effects = new StatementEffects(client.state, client.statements, client.told);
+    this.#routes = new RouteLog(context);
     this.#database = login.database;
     this.statements = client.statements;
     this.texts = context.cluster.prepared;
     this.statementsMax = context.config.pool.statementsMax;
     this.#exchange = new Exchange(this);
-    this.#destination = new Destination(context.monitor, context.config.freshness, client.state);
-    this.#placement = new Placement({
-      cluster: context.cluster,
-      monitor: context.monitor,
-      gate: context.gate,
-      login,
-      waitTimeoutMs: context.config.freshness.waitTimeoutMs,
-      primaryWaitTimeoutMs: context.config.freshness.primaryWaitTimeoutMs,
+    this.#placer = new RequestPlacer(context, login, client.state, {
       placed: (placed) => this.#send(placed),
-      failed: (failure) => this.#notPlaced(failure),
+      notPlaced: (failure) => this.#notPlaced(failure),
+      tell: (message) => owner.write(message),
     });
+    this.#report = client.reportsLsn ? new CommitReport(context.monitor, context.gate) : null;
+  }
+
+  get lastRoute(): LastRoute | null {
+    return this.#routes.last;
+  }
+
+  /** What the session's token has to cover, as a moment of the monitor's clock. */
+  get coverMs(): number {
+    return this.#placer.destination.floor.coverMs;
   }
 
   get isAttached(): boolean {
@@ -109,8 +116,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
   run(request: Request): void {
     this.#request = request;
     this.#isCancelled = false;
-    this.#attempts.begin();
-    this.#placement.forgetFailures();
+    this.#placer.begin();
     const isBegun = this.deferred.length === 0 || this.#isBatchOpen;
     this.#wasInTransaction = this.#state.inTransaction && isBegun;
     if (this.#placed === null) {
@@ -126,7 +132,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
   #mustMove(request: Request, placed: Placed): boolean {
     if (!this.#isBatchOpen || this.#wasInTransaction) return false;
     if (this.#hasExecuted || this.#exchange.isSkipping) return false;
-    return this.#destination.mustMove(request, placed);
+    return this.#placer.destination.mustMove(request, placed);
   }
 
   #moveBatch(request: Request, placed: Placed): void {
@@ -139,11 +145,16 @@ export class RequestRunner implements ReplySink, BuilderSession {
   }
 
   #runHere(request: Request, placed: Placed): void {
-    if (this.#wasInTransaction && !this.#destination.mayStay(request, placed)) {
+    if (this.#wasInTransaction && !this.#placer.destination.mayStay(request, placed)) {
       // The server has to fail as well: it holds the transaction.
       request.failure = new ProxyError('notOnReplica');
+    } else if (
+      this.#wasInTransaction &&
+      !this.#placer.destination.isFreshEnoughHere(request, placed)
+    ) {
+      request.failure = new ProxyError('notFreshHere');
     }
-    const reason = this.#destination.reasonHere(request, placed, this.#wasInTransaction);
+    const reason = this.#placer.destination.reasonHere(request, placed, this.#wasInTransaction);
     this.#send({ ...placed, reason, waitedMs: 0 });
   }
 
@@ -175,7 +186,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
   cancel(): boolean {
     if (this.#request === null) return false;
     if (this.#placed === null) {
-      this.#placement.cancel();
+      this.#placer.cancel();
       this.#request = null;
       this.deferred.length = 0;
       return true;
@@ -191,7 +202,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
 
   /** The client is gone; `inCopy`: the server waits for its CopyData. */
   close(midFrame: boolean, inCopy: boolean): void {
-    this.#placement.close();
+    this.#placer.close();
+    this.#report?.cancel();
     this.#endBorrowing();
     this.statements.close();
     const placed = this.#placed;
@@ -210,9 +222,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
   // --- where to --------------------------------------------------------------------------------
 
   #place(request: Request): void {
-    const hasDeferred = this.deferred.length > 0;
-    const decision = this.#attempts.route ?? this.#destination.routeOf(request, hasDeferred);
-    this.#placement.place(decision, this.#destination.requirementOf(decision));
+    this.#placer.place(request, this.deferred.length > 0);
   }
 
   #notPlaced(failure: PlacementFailure): void {
@@ -227,7 +237,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     const { server } = placed;
     this.#placed = placed;
     server.owner = this;
-    this.#note(placed);
+    this.#routes.note(placed, this.#request);
     if (!this.#isBatchOpen && changesRole(server, this.#state.settings)) this.#becomeRole(placed);
     else this.#transmit(placed);
   }
@@ -313,20 +323,6 @@ export class RequestRunner implements ReplySink, BuilderSession {
     );
   }
 
-  #note({ node, reason, waitedMs }: Placed): void {
-    const { routes, monitor, config, cluster, log } = this.#context;
-    routes.count(node, reason);
-    if (waitedMs > 0) routes.placedAfter(waitedMs, reason);
-    const stalenessMs = monitor.stalenessMs(node);
-    this.lastRoute = { node, reason, waitedMs, stalenessMs };
-    if (config.log.statements) {
-      // The tag only: the text may hold secrets.
-      const statement = this.#request?.classified?.statements[0]?.tag ?? null;
-      const name = cluster.nodes[node]?.name;
-      log.info({ statement, node: name, reason, waitedMs, stalenessMs }, 'statement');
-    }
-  }
-
   /** The answers to the parts before must not be lost with the server connection. */
   #runWhenAnswered(request: Request, { server }: Placed): void {
     this.#awaitsAnswers = true;
@@ -354,6 +350,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     });
     this.#exchange = new Exchange(this);
     this.#placed = null;
+    this.#placer.ended();
     this.#isBatchOpen = false;
   }
 
@@ -395,18 +392,23 @@ export class RequestRunner implements ReplySink, BuilderSession {
   }
 
   reports(name: string, value: string): boolean {
-    // The server goes back to its own default, the session to what its startup packet asked for.
-    if (this.#state.isBackAtBase(name)) return false;
-    this.#told.hear(name, value);
-    return true;
+    return this.#effects.reports(name, value);
   }
 
   lastWords(): Buffer | null {
-    return this.#told.backAsAtLogin((name) => this.#state.isBackAtBase(name));
+    return this.#effects.lastWords();
+  }
+
+  keepsReady(status: number): boolean {
+    this.#isReporting =
+      this.#report !== null &&
+      status === TxStatus.Idle &&
+      this.#mayHaveWritten(this.#request!, this.#placed!);
+    return this.#isReporting;
   }
 
   retries(_exchange: Exchange, buffer: Buffer, start: number, end: number): boolean {
-    return this.#attempts.refusedBy(buffer, start, end);
+    return this.#placer.attempts.refusedBy(buffer, start, end);
   }
 
   /** The `index`th statement of a query string completed. */
@@ -417,23 +419,16 @@ export class RequestRunner implements ReplySink, BuilderSession {
     start: number,
     end: number,
   ): void {
-    const effect = classified.statements[index]?.effect;
-    if (effect == null || this.#placed === null) return;
-    const { server, isPrimary } = this.#placed;
-    if (!isPrimary && effect.kind === 'pin') {
-      // Only a text that nobody has read gets here. What it has set goes with its transaction,
-      // and with the connection: a session must not be held to a replica.
-      this.#mustClose = true;
-      return;
-    }
-    this.#state.apply(effect, server, () => commandTag(buffer, start, end));
-    if (effect.kind === 'deallocate' && effect.name === null) this.#forgetStatements(server);
-    if (effect.kind === 'discard' && effect.what === 'all') this.#forgetStatements(server);
-  }
-
-  #forgetStatements(server: ServerConnection): void {
-    this.statements.removeAll();
-    server.prepared.clear();
+    if (this.#placed === null) return;
+    const mayBeShared = this.#effects.completed(
+      classified,
+      index,
+      this.#placed,
+      buffer,
+      start,
+      end,
+    );
+    if (!mayBeShared) this.#mustClose = true;
   }
 
   ready(exchange: Exchange, status: number): void {
@@ -452,10 +447,12 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#isBatchOpen = false;
     this.#state.ready(status, this.#sawError, placed.server);
     if (!this.#sawError && !this.#state.isReadOnly) {
-      this.#attempts.learn(request, () => this.#context.databases.classifier(this.#database));
+      this.#placer.attempts.learn(request, () =>
+        this.#context.databases.classifier(this.#database),
+      );
     }
     this.#hasChangedCatalog ||= request.ddl;
-    this.#destination.answered(request, placed);
+    this.#placer.destination.answered(request, placed, this.#mayHaveWritten(request, placed));
     if (status === TxStatus.Idle) {
       if (this.#hasChangedCatalog) this.#context.databases.changed(this.#database);
       this.#hasChangedCatalog = false;
@@ -463,7 +460,23 @@ export class RequestRunner implements ReplySink, BuilderSession {
       // A COPY that failed has not ended the message that the client is sending.
       if (this.#state.pins.size === 0 && !this.#owner.isMidMessage) this.#release(placed);
     }
-    this.#owner.answered();
+    if (this.#isReporting) this.#reportCommit();
+    else this.#owner.answered();
+  }
+
+  #reportCommit(): void {
+    this.#isReporting = false;
+    this.#report!.start((messages) => {
+      this.#owner.write(messages);
+      this.#owner.answered();
+    });
+  }
+
+  /** On the primary, also what has failed: CALL and query strings commit before they fail. */
+  #mayHaveWritten(request: Request, { isPrimary }: Placed): boolean {
+    return (
+      isPrimary && (request.access === 'write' || request.hasEffects || this.#wasInTransaction)
+    );
   }
 
   lost(exchange: Exchange, message: string | null, midFrame: boolean): void {
@@ -472,6 +485,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     // What awaits answers was not sent, and its own end is known.
     const lacksSync = this.#isBatchOpen && !this.#awaitsAnswers;
     this.#placed = null;
+    this.#placer.ended();
     this.#awaitsAnswers = false;
     this.#endBorrowing();
     if (placed === null || request === null) return;
@@ -486,7 +500,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
       this.statements.settle();
       return;
     }
-    const mayRun = !exchange.emitted && this.#canRunAgain && this.#attempts.areLeft;
+    const mayRun = !exchange.emitted && this.#canRunAgain && this.#placer.attempts.areLeft;
     if (mayRun && (!lacksSync || this.#owner.takesBack())) {
       this.#runAgain(placed.node, request);
       return;
@@ -494,7 +508,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#request = null;
     this.statements.settle();
     this.deferred.length = 0;
-    this.#destination.lost(placed);
+    this.#placer.destination.lost(placed);
     const error = new ProxyError(
       request.access === 'read' && !placed.isPrimary ? 'readLost' : 'serverLost',
     );
@@ -513,16 +527,15 @@ export class RequestRunner implements ReplySink, BuilderSession {
   /** The server connection went away between requests, with what the session kept on it. */
   gone(): void {
     this.#placed = null;
+    this.#placer.ended();
     this.#owner.gone();
   }
 
   #runAgain(failedNode: number, request: Request): void {
-    this.#attempts.again();
     this.statements.forget();
     this.#context.routes.retries += 1;
     this.#sawError = false;
-    this.#placement.avoid(failedNode);
-    this.#place(request);
+    this.#placer.placeAgain(request, this.deferred.length > 0, failedNode);
   }
 
   #endBorrowing(): void {
@@ -533,6 +546,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
 
   #release({ pool, server }: Placed): void {
     this.#placed = null;
+    this.#placer.ended();
     if (this.#mustClose) {
       this.#mustClose = false;
       server.owner = null;

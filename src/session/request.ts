@@ -7,7 +7,8 @@ import { TargetKind } from '../protocol/frontend.ts';
 import { ProtocolError } from '../protocol/protocol-error.ts';
 import { isWellFormed, queryEndIfWhole } from '../protocol/well-formed.ts';
 import type { PrimaryReason } from '../router/route.ts';
-import type { Classified, Hint, TransactionModes } from '../router/statement.ts';
+import type { Classified, Effect, Hint, TransactionModes } from '../router/statement.ts';
+import { isProxySetting } from './read-policy.ts';
 import type { ClientStatement, ClientStatements } from './statements.ts';
 
 /** How a request's messages end, or why they were judged before they ended. */
@@ -23,6 +24,12 @@ const executeFields = new ExecuteFields();
 
 /** A statement's name on a server connection is at most this much longer than the client's. */
 const renamedBytesMax = 64;
+
+/** It changes what the session's reads are entitled to. */
+function setsOwn(effect: Effect): boolean {
+  if (effect.kind === 'several') return effect.effects.some(setsOwn);
+  return (effect.kind === 'set' || effect.kind === 'reset') && isProxySetting(effect.name);
+}
 
 const noClassifier: Classify = () => {
   throw new TypeError('only a Parse has text to classify');
@@ -290,6 +297,8 @@ export class Request {
       if (statement.access !== 'session') this.sessionOnly = false;
       if (effect?.kind === 'begin') this.begins = effect;
       if (statement.ddl) this.ddl = true;
+      // Where it does not stand alone, what follows it must be right whatever it says.
+      if (effect !== null && setsOwn(effect)) this.#doubt('session-setting');
       // Behind a COMMIT nothing says any more that the transaction is READ ONLY.
       const isSafe =
         statement.replicaSafeInTransaction && !(isBehindEnd && statement.access === 'write');

@@ -44,6 +44,8 @@ export interface ClientKnowledge {
   readonly state: SessionState;
   readonly statements: ClientStatements;
   readonly told: ToldParameters;
+  /** It is told its token with each commit. */
+  readonly reportsLsn: boolean;
 }
 
 /** Where the previous request of a session went: SHOW tidemark.route. */

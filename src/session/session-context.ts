@@ -3,9 +3,12 @@ import type { Gate } from '../lag/gate.ts';
 import type { Monitor } from '../lag/monitor.ts';
 import type { Logger } from '../log.ts';
 import type { Cluster } from '../pool/cluster.ts';
+import type { BasePolicies } from './base-policies.ts';
 import type { Databases } from './databases.ts';
+import type { FallbackLimit } from './fallback-limit.ts';
 import type { LoginTemplates } from './login-templates.ts';
 import type { RouteCounts } from './route-counts.ts';
+import type { WriteFloor } from './write-floor.ts';
 
 /** What all sessions of the proxy share. */
 export interface SessionContext {
@@ -17,6 +20,9 @@ export interface SessionContext {
   readonly routes: RouteCounts;
   readonly templates: LoginTemplates;
   readonly databases: Databases;
+  readonly policies: BasePolicies;
+  readonly fallbacks: FallbackLimit;
+  readonly writes: WriteFloor;
   /** Password with which a user's server connections log in; empty where none is known. */
   serverPassword(user: string): string;
 }

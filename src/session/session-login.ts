@@ -7,7 +7,7 @@ import type { Settings } from '../pool/settings.ts';
 import { errorField } from '../protocol/fields.ts';
 import { query } from '../protocol/frontend.ts';
 import type { Route } from '../router/route.ts';
-import { type Placed, Placement } from './placement.ts';
+import { noWait, type Placed, Placement } from './placement.ts';
 import type { SessionContext } from './session-context.ts';
 
 /** Who logs in, and with which settings from the startup packet. */
@@ -56,7 +56,7 @@ function placeLogin({ user, database }: NewSession, context: SessionContext): Pr
       monitor: context.monitor,
       gate: context.gate,
       login: { user, database, password: context.serverPassword(user) },
-      waitTimeoutMs: 0,
+      fallbacks: context.fallbacks,
       primaryWaitTimeoutMs: context.config.freshness.primaryWaitTimeoutMs,
       placed: (placed) => {
         placement.close();
@@ -66,9 +66,10 @@ function placeLogin({ user, database }: NewSession, context: SessionContext): Pr
         placement.close();
         reject(failure);
       },
+      gaveUp: () => {},
     });
     const hasPrimary = context.monitor.primary() !== -1;
-    placement.place(hasPrimary ? primary : anyReplica, noRequirement);
+    placement.place(hasPrimary ? primary : anyReplica, noRequirement, noWait);
   });
 }
 

@@ -1,7 +1,11 @@
+import assert from 'node:assert';
+import { ProxyError } from '../errors.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
 import { roleName, type Setting, Settings, settingFromSet } from '../pool/settings.ts';
 import { TxStatus } from '../protocol/codes.ts';
 import type { Effect, PinReason, TransactionModes } from '../router/statement.ts';
+import { isProxySetting, type PolicyChange, parseReadSetting, textOfValue } from './read-policy.ts';
+import type { ReadSettings, ReadSettingsMark } from './read-settings.ts';
 
 /** No transaction has said anything about itself. */
 const noModes: TransactionModes = { readOnly: null, isolation: null, deferrable: null };
@@ -19,6 +23,8 @@ const discardable: readonly PinReason[] = [
 /** Set with SET, but they belong to the transaction: the server forgets them by itself. */
 const isTransactionSetting = (name: string) => name.startsWith('transaction_');
 
+type SetEffect = Extract<Effect, { kind: 'set' }>;
+
 /** What ROLLBACK TO goes back to. */
 interface Savepoint {
   readonly name: string;
@@ -26,6 +32,7 @@ interface Savepoint {
   /** Those of the server connection: SET LOCAL must outlive what a rollback undoes of them. */
   readonly serverSettings: Settings | null;
   readonly unpinned: readonly PinReason[];
+  readonly reads: ReadSettingsMark;
 }
 
 /**
@@ -38,6 +45,8 @@ export class SessionState {
   readonly base: Settings;
   /** As the client sees them now. */
   settings: Settings;
+  /** The proxy's own settings, which servers do not hear of. */
+  readonly reads: ReadSettings;
   /** Why the session keeps its server connection between transactions. */
   readonly pins = new Set<PinReason>();
   /** As the client was told in the last ReadyForQuery. */
@@ -51,8 +60,9 @@ export class SessionState {
   /** RESET, or DISCARD ALL, is part of the running request. */
   #wasReset = false;
 
-  constructor(base: Settings) {
+  constructor(base: Settings, reads: ReadSettings) {
     this.base = base;
+    this.reads = reads;
     this.settings = base;
     this.#committed = base;
   }
@@ -103,11 +113,14 @@ export class SessionState {
   apply(effect: Effect, server: ServerConnection, tag: () => string): void {
     switch (effect.kind) {
       case 'set':
-        if (!effect.local && !isTransactionSetting(effect.name)) {
+        if (isProxySetting(effect.name)) {
+          this.#setRead(effect, server);
+        } else if (!effect.local && !isTransactionSetting(effect.name)) {
           this.#set(effect.name, settingFromSet(effect.name, effect.value), server);
         }
         return;
       case 'reset':
+        if (isProxySetting(effect.name)) this.reads.reset(effect.name, effect.local);
         if (!effect.local) this.#reset(effect.name, server);
         return;
       case 'reset-all':
@@ -133,6 +146,7 @@ export class SessionState {
           settings: this.settings,
           serverSettings: server.settings,
           unpinned: this.#unpinned,
+          reads: this.reads.mark(),
         });
         return;
       case 'release':
@@ -171,9 +185,22 @@ export class SessionState {
   }
 
   /** The transaction ended without a server: it never reached one, or the server is gone. */
-  forgetTransaction(): void {
+  endWithoutServer(committed: boolean): void {
     this.txStatus = TxStatus.Idle;
-    this.#rolledBack(null);
+    if (committed) this.#settle(null);
+    else this.#rolledBack(null);
+  }
+
+  /** SET of one of the proxy's own settings, answered by the proxy. */
+  setOwn(change: PolicyChange, local: boolean): void {
+    this.reads.set(change, local);
+    if (!this.inTransaction) this.reads.committed();
+  }
+
+  /** RESET of the same. */
+  resetOwn(name: string, local: boolean): void {
+    this.reads.reset(name, local);
+    if (!this.inTransaction) this.reads.committed();
   }
 
   /** AND CHAIN starts the next transaction with the modes of the one that ended. */
@@ -189,6 +216,15 @@ export class SessionState {
     this.#change(server, server.settings?.with(name, setting) ?? null);
   }
 
+  /** It stood among other statements: the server has it too, and is rid of it with the next settings. */
+  #setRead({ name, value, local }: SetEffect, server: ServerConnection): void {
+    const change = parseReadSetting(name, textOfValue(value));
+    assert(!(change instanceof ProxyError), 'checked before it was sent');
+    this.reads.set(change, local);
+    if (local) return;
+    this.#change(server, server.settings?.with(name, settingFromSet(name, value)) ?? null);
+  }
+
   #reset(name: string, server: ServerConnection): void {
     const initial = this.base.get(name);
     this.#wasReset = true;
@@ -200,6 +236,7 @@ export class SessionState {
   #resetAll(server: ServerConnection, keepRole: boolean): void {
     const role = keepRole ? this.settings.get(roleName) : undefined;
     this.#wasReset = true;
+    this.reads.resetAll();
     this.settings = role === undefined ? this.base : this.base.with(roleName, role);
     this.#change(server, role === undefined ? Settings.none : Settings.of([[roleName, role]]));
   }
@@ -217,6 +254,7 @@ export class SessionState {
 
   #settle(server: ServerConnection | null): void {
     this.#committed = this.settings;
+    this.reads.committed();
     for (const reason of this.#unpinned) this.pins.delete(reason);
     server?.endTransaction(true);
     this.#endTransaction();
@@ -224,6 +262,7 @@ export class SessionState {
 
   #rolledBack(server: ServerConnection | null): void {
     this.settings = this.#committed;
+    this.reads.rolledBack();
     server?.endTransaction(false);
     this.#endTransaction();
   }
@@ -253,6 +292,7 @@ export class SessionState {
     if (savepoint === undefined) return;
     this.#savepoints.length = index + 1;
     this.settings = savepoint.settings;
+    this.reads.goBackTo(savepoint.reads);
     this.#unpinned = savepoint.unpinned;
     if (server.settings !== savepoint.serverSettings) {
       server.changeSettings(savepoint.serverSettings);

@@ -1,5 +1,6 @@
 import { ProxyError } from '../errors.ts';
 import { type Setting, Settings, settingFromStartup } from '../pool/settings.ts';
+import { isProxySetting } from './read-policy.ts';
 
 /** Cuts the `options` parameter at white space; a backslash keeps what follows (pg_split_opts). */
 function splitOptions(options: string): string[] {
@@ -50,17 +51,26 @@ function* optionSettings(options: string): Iterable<readonly [string, string]> {
   }
 }
 
+export interface StartupSettings {
+  /** For the servers. */
+  readonly settings: Settings;
+  /** The proxy's own, by name in lower case. */
+  readonly own: ReadonlyMap<string, string>;
+}
+
 /**
  * The settings that a startup packet asks for. Parameters override `options`, as in
  * process_startup_options (postinit.c). Raises ProxyError for options that are no settings.
  */
-export function startupSettings(params: ReadonlyMap<string, string>): Settings {
+export function startupSettings(params: ReadonlyMap<string, string>): StartupSettings {
   const entries = new Map<string, Setting>();
-  for (const [name, value] of optionSettings(params.get('options') ?? '')) {
-    entries.set(name.toLowerCase(), settingFromStartup(name, value));
-  }
-  for (const [name, value] of params) {
-    if (name !== 'options') entries.set(name.toLowerCase(), settingFromStartup(name, value));
-  }
-  return Settings.of(entries);
+  const own = new Map<string, string>();
+  const take = (name: string, value: string) => {
+    const key = name.toLowerCase();
+    if (isProxySetting(key)) own.set(key, value);
+    else entries.set(key, settingFromStartup(name, value));
+  };
+  for (const [name, value] of optionSettings(params.get('options') ?? '')) take(name, value);
+  for (const [name, value] of params) if (name !== 'options') take(name, value);
+  return { settings: Settings.of(entries), own };
 }

@@ -106,6 +106,12 @@ export class RecordingSink implements ReplySink {
     return null;
   }
 
+  /** ReadyForQuery is for the sink to say. */
+  keepsReadyForQuery = false;
+  keepsReady(): boolean {
+    return this.keepsReadyForQuery;
+  }
+
   ready(_exchange: Exchange, status: number): void {
     this.events.push(`ready ${String.fromCharCode(status)}`);
   }

@@ -3,7 +3,6 @@ import { type RouteContext, route } from '../../../src/router/route.ts';
 import type { Hint } from '../../../src/router/statement.ts';
 
 const calm: RouteContext = {
-  consistency: 'session',
   opensReadOnlyTransaction: false,
   opensTransaction: false,
   serializable: false,
@@ -23,16 +22,12 @@ const primary = (reason: string) => ({ target: 'primary', reason });
 describe('the route of', () => {
   const table: readonly (readonly [string, Parameters<typeof route>[0], object, object])[] = [
     ['a read', read, {}, replica('read', true)],
-    ['an eventual read', read, { consistency: 'eventual' }, replica('read', true)],
-    ['a bounded read', read, { consistency: 'bounded' }, replica('read', true)],
-    ['a strong read', read, { consistency: 'strong' }, primary('consistency-strong')],
     ['a write', write, {}, primary('ddl')],
     ['a write without a reason', { ...write, reason: null }, {}, primary('write')],
     ['a write with a hint', { ...write, hint: hint('replica') }, {}, primary('ddl')],
     ['a read with a hint', { ...read, hint: hint('primary') }, {}, primary('hint-primary')],
     ['a read that may be anywhere', { ...read, hint: hint('replica') }, {}, replica('read', true)],
     ['a SET', session, {}, replica('session', false)],
-    ['a SET where reads are strong', session, { consistency: 'strong' }, replica('session', false)],
     ['a SERIALIZABLE read', read, { serializable: true }, primary('serializable')],
     ['a SERIALIZABLE SET', session, { serializable: true }, primary('serializable')],
     ['a BEGIN', session, { opensTransaction: true }, primary('transaction')],
@@ -42,12 +37,6 @@ describe('the route of', () => {
       session,
       { opensReadOnlyTransaction: true },
       replica('read-only-transaction', true),
-    ],
-    [
-      'a strong READ ONLY BEGIN',
-      session,
-      { opensReadOnlyTransaction: true, consistency: 'strong' },
-      primary('consistency-strong'),
     ],
     [
       'a SERIALIZABLE READ ONLY BEGIN',

@@ -23,6 +23,8 @@ export class FakeNodes {
   readonly nodes: { node: number; role: NodeRole; generation: number }[];
   readonly eligible = new Set<number>();
   readonly nudged: number[] = [];
+  /** Requirements that nodes were held against. */
+  readonly asked = new Set<ReadRequirement>();
   /** What `hopeless` answers. */
   isHopeless = false;
   /** Who waits: for a replica that meets a requirement, or (null) for a primary. */
@@ -38,7 +40,11 @@ export class FakeNodes {
       nodes: this.nodes,
       now: () => performance.now(),
       primary: () => this.nodes.findIndex(({ role }) => role === 'primary'),
-      isEligible: (node: number) => this.eligible.has(node),
+      isEligible: (node: number, requirement: ReadRequirement) => {
+        this.asked.add(requirement);
+        return this.eligible.has(node);
+      },
+      epoch: 1,
       stalenessMs: () => 0,
       nudge: (node: number) => {
         this.nudged.push(node);

@@ -17,7 +17,7 @@ export class GucModel {
 
   /** As statements see them, in order of name. */
   get values(): Record<string, string> {
-    return Object.fromEntries([...this.#session, ...this.#local].sort());
+    return Object.fromEntries([...new Map([...this.#session, ...this.#local])].sort());
   }
 
   /** Statements of one Query; an error undoes all of them. Returns the tags, and null for ERROR. */

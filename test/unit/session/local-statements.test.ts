@@ -1,5 +1,7 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ProxyError } from '../../../src/errors.ts';
+import type { Lsn } from '../../../src/lag/lsn.ts';
+import type { TokenVerdict } from '../../../src/lag/token-verdict.ts';
 import { PreparedTexts } from '../../../src/pool/prepared.ts';
 import { Settings } from '../../../src/pool/settings.ts';
 import { Frontend, TxStatus } from '../../../src/protocol/codes.ts';
@@ -7,14 +9,17 @@ import { FrameScanner, frontendLengthMax, Scan } from '../../../src/protocol/fra
 import * as frontend from '../../../src/protocol/frontend.ts';
 import { Classifier } from '../../../src/router/classifier.ts';
 import { loadParser } from '../../../src/router/parser.ts';
+import type { LocalAnswer } from '../../../src/session/local-answer.ts';
 import { LocalStatements } from '../../../src/session/local-statements.ts';
 import { type Classify, Request, type RequestEnd } from '../../../src/session/request.ts';
 import type { RequestRunner } from '../../../src/session/request-runner.ts';
+import { RouteCounts } from '../../../src/session/route-counts.ts';
 import type { LastRoute } from '../../../src/session/runner-owner.ts';
 import type { SessionContext } from '../../../src/session/session-context.ts';
 import { SessionState } from '../../../src/session/session-state.ts';
 import { ClientStatements } from '../../../src/session/statements.ts';
 import { catalog } from '../router/catalog.ts';
+import { freshnessConfig, readSettings } from './policies.ts';
 
 beforeAll(loadParser);
 
@@ -28,19 +33,49 @@ let runner: {
   isBatchOpen: boolean;
   deferred: string[];
   lastRoute: LastRoute | null;
+  coverMs: number;
 };
 let local: LocalStatements;
+let routes: RouteCounts;
+/** What the monitor says of any token. */
+let verdict: TokenVerdict;
+let samplesWanted: {
+  momentMs: number;
+  deadlineMs: number;
+  done: (lsn: Lsn | null) => void;
+}[];
 
 beforeEach(() => {
-  state = new SessionState(Settings.none);
+  routes = new RouteCounts(1);
+  verdict = { kind: 'usable', minLsn: 5n as Lsn };
+  samplesWanted = [];
+  state = new SessionState(Settings.none, readSettings());
   statements = new ClientStatements(new PreparedTexts());
-  runner = { isAttached: false, isBatchOpen: false, deferred: [], lastRoute: null };
+  runner = {
+    isAttached: false,
+    isBatchOpen: false,
+    deferred: [],
+    lastRoute: null,
+    coverMs: 1_234,
+  };
   const context = {
-    config: { freshness: { consistency: 'session' } },
+    config: { freshness: freshnessConfig },
     cluster: { nodes: [{ name: 'a', host: 'db.example', port: 5432 }] },
-    monitor: { nodes: [{ role: 'primary' }] },
+    monitor: {
+      nodes: [{ role: 'primary', systemId: '77', timeline: 3 }],
+      now: () => 2_000,
+      primary: () => 0,
+      judgeToken: () => verdict,
+    },
+    gate: {
+      waitForSample: (momentMs: number, deadlineMs: number, done: (lsn: Lsn | null) => void) => {
+        samplesWanted.push({ momentMs, deadlineMs, done });
+        return { cancel: () => {} };
+      },
+    },
+    routes,
   } as unknown as SessionContext;
-  local = new LocalStatements(context, runner as unknown as RequestRunner, statements);
+  local = new LocalStatements(context, runner as unknown as RequestRunner, statements, false);
 });
 
 function requestOf(end: RequestEnd, bytes: Buffer): Request {
@@ -64,7 +99,7 @@ function requestOf(end: RequestEnd, bytes: Buffer): Request {
 function answer(end: RequestEnd, bytes: Buffer): string | null {
   const found = local.answer(requestOf(end, bytes), state);
   if (found instanceof ProxyError) return found.code;
-  return found?.tag ?? null;
+  return typeof found === 'function' ? 'later' : (found?.tag ?? null);
 }
 const run = (sql: string) => answer('query', frontend.query(sql));
 const runExtended = (sql: string, name = '') =>
@@ -153,6 +188,11 @@ describe('SHOW', () => {
 
   it('tells the level, and knows no other name', () => {
     expect(show('show tidemark.consistency')).toMatchObject({ rows: [['session']] });
+    expect(show('show tidemark.report_lsn')).toMatchObject({ rows: [['off']] });
+    expect(show('show tidemark.max_staleness')).toMatchObject({
+      columns: [{ name: 'tidemark.max_staleness' }],
+      rows: [['1s']],
+    });
     expect(run('show tidemark.nonsense')).toBe('unknownSetting');
     expect(run('show work_mem')).toBeNull();
     state.txStatus = TxStatus.Failed;
@@ -176,4 +216,145 @@ it('DEALLOCATE forgets statements of the protocol, and only those', () => {
   expect(run('deallocate all')).toBeNull();
   runExtended('show tidemark.consistency', Buffer.from('größe').toString('latin1'));
   expect(run('deallocate größe')).toBe('DEALLOCATE');
+});
+
+describe('SET of the proxy’s own names', () => {
+  const current = () => state.reads.current;
+  const given = (sql: string) => local.answer(requestOf('query', frontend.query(sql)), state);
+
+  it('is answered here and in force at once', () => {
+    expect(run("set tidemark.consistency = 'strong'")).toBe('SET');
+    expect(current().consistency).toBe('strong');
+    expect(runExtended('set tidemark.wait_timeout to 7')).toBe('SET');
+    expect(current().waitTimeoutMs).toBe(7);
+    expect(run('reset tidemark.consistency')).toBe('RESET');
+    expect(current().consistency).toBe('session');
+    expect(run('set tidemark.wait_timeout to default')).toBe('SET');
+    expect(current().waitTimeoutMs).toBe(20);
+  });
+
+  it('does nothing before it is executed', () => {
+    const parsed = Buffer.concat([
+      frontend.parse('', "set tidemark.consistency = 'strong'"),
+      frontend.sync,
+    ]);
+    expect(answer('sync', parsed)).toBe('SET');
+    expect(current().consistency).toBe('session');
+  });
+
+  it('goes with its transaction, also with one that never saw a server', () => {
+    run('begin');
+    run("set local tidemark.consistency = 'strong'");
+    expect(current().consistency).toBe('strong');
+    run('commit');
+    expect(current().consistency).toBe('session');
+    run('begin');
+    run("set tidemark.consistency = 'strong'");
+    run('rollback');
+    expect(current().consistency).toBe('session');
+    run('begin');
+    run("set tidemark.consistency = 'strong'");
+    run('commit');
+    expect(current().consistency).toBe('strong');
+  });
+
+  it('LOCAL outside a transaction warns and does nothing', () => {
+    const found = given("set local tidemark.consistency = 'strong'");
+    expect(found).toMatchObject({ tag: 'SET', notice: expect.any(Buffer) });
+    expect((found as { notice: Buffer }).notice.toString('latin1')).toContain('25P01');
+    expect(current().consistency).toBe('session');
+  });
+
+  it('is refused with what could have been written', () => {
+    expect(run("set tidemark.consistency = 'strongest'")).toBe('invalidSetting');
+    expect(run('set tidemark.lag = 1')).toBe('reservedSetting');
+    expect(run('reset tidemark.lag')).toBe('reservedSetting');
+    expect(run("set tidemark.lsn = '0/1'")).toBe('readOnlySetting');
+    expect(run('set tidemark.report_lsn = on')).toBe('readOnlySetting');
+    expect(runExtended("set tidemark.on_timeout = 'panic'")).toBe('invalidSetting');
+  });
+
+  it('among other statements is for a server, if it is valid', () => {
+    expect(run("set tidemark.consistency = 'strong'; select 1")).toBeNull();
+    expect(run("select set_config('tidemark.consistency', 'strong', false)")).toBeNull();
+    expect(run("set tidemark.consistency = 'storng'; select 1")).toBe('invalidSetting');
+    expect(run("select set_config('tidemark.consistency', 'storng', false)")).toBe(
+      'invalidSetting',
+    );
+    expect(runExtended("select set_config('tidemark.lag', 'x', false)")).toBe('reservedSetting');
+    expect(current().consistency).toBe('session');
+  });
+
+  it('in a failed transaction is for the server to refuse', () => {
+    state.txStatus = TxStatus.Failed;
+    runner.isAttached = true;
+    expect(run("set tidemark.consistency = 'strong'")).toBeNull();
+  });
+
+  it('of another session’s hint is not obeyed where it is not understood', () => {
+    expect(run('/* tidemark: consistency=strong */ select 1')).toBeNull();
+    expect(run('/* tidemark: consistency=storng */ select 1')).toBe('invalidSetting');
+    expect(runExtended('/* tidemark: min_lsn=0/0 */ select 1')).toBe('invalidSetting');
+  });
+});
+
+describe('tokens', () => {
+  const later = (sql: string): Promise<LocalAnswer | ProxyError> => {
+    const found = local.answer(requestOf('query', frontend.query(sql)), state);
+    if (typeof found !== 'function') throw new Error('was answered at once');
+    return new Promise((resolve) => void found(resolve));
+  };
+  const ahead: TokenVerdict = {
+    kind: 'unproven',
+    why: 'beyond-newest-sample',
+    newestPrimarySampleMs: 0,
+  };
+  const setToken = "set tidemark.min_lsn = '77/3/0/5'";
+
+  it('of the session cover what it wrote and saw, with a sample taken afterwards', async () => {
+    const shown = later('show tidemark.lsn');
+    expect(samplesWanted).toMatchObject([
+      { momentMs: 1_234, deadlineMs: 2_000 + freshnessConfig.primaryWaitTimeoutMs },
+    ]);
+    samplesWanted[0]!.done(0x601c958n as Lsn);
+    expect(await shown).toMatchObject({ tag: 'SHOW', rows: [['77/3/0/601C958']] });
+    const none = later('show tidemark.lsn');
+    samplesWanted[1]!.done(null);
+    expect(await none).toMatchObject({ code: 'noSample' });
+  });
+
+  it('are taken when they are known to be of this history', () => {
+    expect(run(setToken)).toBe('SET');
+    expect(state.reads.current.minLsn?.text).toBe('77/3/0/5');
+    expect(run("set tidemark.min_lsn = ''")).toBe('SET');
+    expect(state.reads.current.minLsn).toBeNull();
+  });
+
+  it.each([
+    [{ kind: 'other-system' }, 'tokenOfOtherSystem'],
+    [{ kind: 'unknown-history' }, 'tokenOfUnknownTimeline'],
+    [{ kind: 'lost' }, 'tokenLost'],
+  ] as const)('are refused when they are %j', (given, code) => {
+    verdict = given as TokenVerdict;
+    expect(run(setToken)).toBe(code);
+    expect(state.reads.current.minLsn).toBeNull();
+    expect(routes.lost.token).toBe(given.kind === 'lost' ? 1 : 0);
+  });
+
+  it('ahead of what is known are held against a newer sample', async () => {
+    verdict = ahead;
+    const refused = later(setToken);
+    expect(samplesWanted[0]).toMatchObject({ momentMs: 2_000 });
+    samplesWanted[0]!.done(1n as Lsn);
+    expect(await refused).toMatchObject({ code: 'tokenAhead' });
+    const taken = later(setToken);
+    verdict = { kind: 'usable', minLsn: 5n as Lsn };
+    samplesWanted[1]!.done(5n as Lsn);
+    expect(await taken).toMatchObject({ tag: 'SET' });
+    expect(state.reads.current.minLsn?.text).toBe('77/3/0/5');
+    verdict = ahead;
+    const unanswered = later(setToken);
+    samplesWanted[2]!.done(null);
+    expect(await unanswered).toMatchObject({ code: 'noSample' });
+  });
 });

@@ -8,6 +8,7 @@ import { FrameScanner, frontendLengthMax, Scan } from '../../../src/protocol/fra
 import * as frontend from '../../../src/protocol/frontend.ts';
 import { Classifier } from '../../../src/router/classifier.ts';
 import { loadParser } from '../../../src/router/parser.ts';
+import { FallbackLimit } from '../../../src/session/fallback-limit.ts';
 import { type Classify, Request } from '../../../src/session/request.ts';
 import { RequestRunner } from '../../../src/session/request-runner.ts';
 import { RouteCounts } from '../../../src/session/route-counts.ts';
@@ -16,11 +17,13 @@ import type { SessionContext } from '../../../src/session/session-context.ts';
 import { SessionState } from '../../../src/session/session-state.ts';
 import { ClientStatements } from '../../../src/session/statements.ts';
 import { ToldParameters } from '../../../src/session/told-parameters.ts';
+import { WriteFloor } from '../../../src/session/write-floor.ts';
 import type { FakeServer } from '../pool/fake-server.ts';
 import { frameTypes } from '../pool/fake-server.ts';
 import { catalog } from '../router/catalog.ts';
 import { ExtendedModel, unparsableText } from './extended-model.ts';
 import { FakeNodes, FakeServers, poolConfig, settle } from './fake-cluster.ts';
+import { freshnessConfig, readSettings } from './policies.ts';
 
 beforeAll(loadParser);
 
@@ -78,12 +81,7 @@ function setUp() {
   const context = {
     config: {
       pool: poolConfig,
-      freshness: {
-        consistency: 'session',
-        maxStalenessMs: 1_000,
-        waitTimeoutMs: 0,
-        primaryWaitTimeoutMs: 1_000,
-      },
+      freshness: freshnessConfig,
       log: { statements: false },
     },
     cluster: servers.cluster,
@@ -91,16 +89,18 @@ function setUp() {
     gate: nodes.gate,
     log: createLogger({ level: 'silent' }),
     routes: new RouteCounts(3),
+    writes: new WriteFloor(),
+    fallbacks: new FallbackLimit(0),
     databases: { classifier: () => classifier, changed: () => {} },
   } as unknown as SessionContext;
-  const state = new SessionState(Settings.none);
+  const state = new SessionState(Settings.none, readSettings({ waitTimeoutMs: 0 }));
   const statements = new ClientStatements(servers.prepared);
   const owner = new Owner();
   const login = { user: 'u', password: '', database: 'd' };
   const runner = new RequestRunner(
     context,
     login,
-    { state, statements, told: new ToldParameters(new Map()) },
+    { state, statements, told: new ToldParameters(new Map()), reportsLsn: false },
     owner,
   );
 

@@ -6,6 +6,7 @@ import type { Effect, TransactionModes } from '../../../src/router/statement.ts'
 import { SessionState } from '../../../src/session/session-state.ts';
 import { fakeServer } from '../pool/fake-server.ts';
 import { GucModel } from './guc-model.ts';
+import { readSettings } from './policies.ts';
 
 const { Idle, InTransaction, Failed } = TxStatus;
 const noModes: TransactionModes = { readOnly: null, isolation: null, deferrable: null };
@@ -19,7 +20,7 @@ const set = (name: string, value: string, local = false): Effect => ({
 function session(base = Settings.none) {
   const { connection } = fakeServer();
   connection.settings = base;
-  const state = new SessionState(base);
+  const state = new SessionState(base, readSettings());
   const run = (effect: Effect, status: number = Idle, tag = '') => {
     state.apply(effect, connection, () => tag);
     state.ready(status, false, connection);
@@ -95,10 +96,60 @@ describe('settings', () => {
     run(set('a', '1'));
     run({ kind: 'begin', ...noModes, readOnly: true }, InTransaction);
     run(set('a', '2'), InTransaction);
-    state.forgetTransaction();
+    state.endWithoutServer(false);
     expect(value('a')).toBe('1');
     expect(state.inTransaction).toBe(false);
     expect(state.isReadOnly).toBe(false);
+  });
+});
+
+describe("the proxy's own settings", () => {
+  const consistency = (state: SessionState) => state.reads.current.consistency;
+  const strong = set('tidemark.consistency', 'strong');
+
+  it('among other statements are taken over, and the server is rid of them', () => {
+    const { run, state, connection } = session();
+    run(strong);
+    expect(consistency(state)).toBe('strong');
+    expect(state.settings).toBe(Settings.none);
+    expect(state.settings.differenceFrom(connection.settings)).toBe(
+      'RESET "tidemark"."consistency"',
+    );
+    run({ kind: 'reset', name: 'tidemark.consistency', local: false });
+    expect(consistency(state)).toBe('session');
+    expect(connection.settings).toBe(Settings.none);
+  });
+
+  it('have the session’s transactions and savepoints', () => {
+    const { run, state } = session();
+    run({ kind: 'begin', ...noModes }, InTransaction);
+    run(set('tidemark.consistency', 'bounded', true), InTransaction);
+    run({ kind: 'savepoint', name: 's' }, InTransaction);
+    run(strong, InTransaction);
+    expect(consistency(state)).toBe('strong');
+    run({ kind: 'rollback-to', name: 's' }, InTransaction);
+    expect(consistency(state)).toBe('bounded');
+    run({ kind: 'commit', chain: false }, Idle, 'COMMIT');
+    expect(consistency(state)).toBe('session');
+    run(strong);
+    run({ kind: 'discard', what: 'all' });
+    expect(consistency(state)).toBe('session');
+  });
+
+  it('answered by the proxy stay outside a transaction, and go with one', () => {
+    const { state } = session();
+    state.setOwn({ consistency: 'strong' }, false);
+    state.endWithoutServer(false);
+    expect(consistency(state)).toBe('strong');
+    state.txStatus = InTransaction;
+    state.resetOwn('tidemark.consistency', false);
+    expect(consistency(state)).toBe('session');
+    state.endWithoutServer(false);
+    expect(consistency(state)).toBe('strong');
+    state.txStatus = InTransaction;
+    state.setOwn({ consistency: 'global' }, false);
+    state.endWithoutServer(true);
+    expect(consistency(state)).toBe('global');
   });
 });
 
@@ -310,7 +361,7 @@ describe('against a model of the server', () => {
           const initial = Settings.of(
             startup.map(([name, value]) => [name, settingFromStartup(name, value)] as const),
           );
-          const state = new SessionState(initial);
+          const state = new SessionState(initial, readSettings());
           let at = 0;
           for (const { statements, server } of requests) {
             if (state.txStatus === Idle) at = server;

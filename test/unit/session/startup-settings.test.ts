@@ -3,7 +3,8 @@ import { ProxyError } from '../../../src/errors.ts';
 import { Settings, settingFromStartup } from '../../../src/pool/settings.ts';
 import { startupSettings } from '../../../src/session/startup-settings.ts';
 
-const of = (entries: Record<string, string>) => startupSettings(new Map(Object.entries(entries)));
+const of = (entries: Record<string, string>) =>
+  startupSettings(new Map(Object.entries(entries))).settings;
 const expected = (entries: Record<string, string>) =>
   Settings.of(
     Object.entries(entries).map(([name, value]) => [
