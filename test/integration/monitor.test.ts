@@ -59,6 +59,13 @@ async function sampleOf(node: TestNode): Promise<NodeSample> {
   }
 }
 
+/** Where the timelines before this one were left, by the server's history file. */
+async function switchesOf(node: TestNode, timeline: number) {
+  const { signal } = new AbortController();
+  const text = await probeOf(node).readTimelineHistory(timeline, signal);
+  return TimelineHistory.parse(timeline, text!).switches;
+}
+
 async function stopMonitor(): Promise<void> {
   gate.close();
   await monitor.stop();
@@ -398,11 +405,7 @@ describe('a monitor of a cluster that breaks', () => {
     await promoted.promote();
     await until('the promoted one wins', () => monitor.primary() === 1);
     const { recoveryEndLsn } = await sampleOf(promoted);
-    const history = TimelineHistory.parse(
-      2,
-      (await probeOf(promoted).readTimelineHistory(2, new AbortController().signal))!,
-    );
-    expect(history.switches).toEqual([{ timeline: 1, switchLsn: recoveryEndLsn }]);
+    expect(await switchesOf(promoted, 2)).toEqual([{ timeline: 1, switchLsn: recoveryEndLsn }]);
     expect(monitor.judgeToken(kept)).toEqual({ kind: 'usable', minLsn: kept.lsn });
     // More than was lost, so that the positions alone would say that it is there.
     await promoted.query('create table filler as select generate_series(1, 20000)');
@@ -482,6 +485,8 @@ describe.runIf(hasDebian15)('a monitor of PostgreSQL 15', () => {
     await nodeAt(1).promote();
     await until('the promoted one wins', () => monitor.primary() === 1);
     expect(monitor.nodes[1]!.timeline).toBe(2);
+    const { recoveryEndLsn } = await sampleOf(nodeAt(1));
+    expect(await switchesOf(nodeAt(1), 2)).toEqual([{ timeline: 1, switchLsn: recoveryEndLsn }]);
     expect(role(0)).toBe('fenced');
   });
 });

@@ -414,7 +414,6 @@ describe('the monitor against servers with real histories', () => {
       expect(tally.notSurvivedAndGone).toBeGreaterThan(1000);
       // What is told to be lost may be there, but not as a rule.
       expect(tally.notSurvived).toBeLessThan(4 * tally.notSurvivedAndGone);
-      if (process.env['TIDEMARK_TEST_HISTORIES'] !== undefined) console.log(tally);
     },
     60_000 + RUNS * 100,
   );
