@@ -10,6 +10,9 @@ export default defineConfig({
           // First: what is wrong in the small shows in the large as well.
           sequence: { groupOrder: 0 },
           include: ['test/unit/**/*.test.ts'],
+          // A slow machine must not fail a property test: only a hung one is to.
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
         },
       },
       {
