@@ -124,6 +124,31 @@ describe('Monitor.judgeToken', () => {
   });
 });
 
+describe('Monitor: a promotion that it has not seen', () => {
+  it('takes where recovery ended for the switch point only in the run that was promoted', async () => {
+    harness = await startCluster(1);
+    const [old, promoted] = harness.servers;
+    await pass(SAMPLE_INTERVAL_MS);
+    const keptMs = harness.monitor.clock.newestPrimarySampleMs;
+    old!.manners = 'refusing';
+    old!.breakConnections();
+    // Promoted, and after a crash started again, with recovery that ended on the new timeline.
+    promoted!.manners = 'refusing';
+    promoted!.breakConnections();
+    promoted!.startTime = 'second';
+    promoted!.inRecovery = false;
+    promoted!.timeline = 2;
+    promoted!.position += 10_000;
+    promoted!.recoveryEnd = promoted!.position;
+    promoted!.histories = null;
+    promoted!.manners = 'answering';
+    await pass(2000);
+    expect(harness.monitor.primary()).toBe(1);
+    expect(judge(POSITION, 1)).toEqual({ kind: 'unknown-history' });
+    expect(harness.monitor.survived(keptMs)).toBe(false);
+  });
+});
+
 describe('Monitor: the history of a timeline', () => {
   it('asks once, and judges nothing before the answer', async () => {
     harness = await startOn(3, new Map([[3, history([1, 500], [2, 900])]]));
@@ -183,8 +208,16 @@ describe('Monitor: the history of a timeline', () => {
   });
 
   it('asks the new primary when another promotion comes before the answer', async () => {
-    harness = await startOn(2, new Map([[2, history([1, 500])]]));
-    const [old, promoted] = harness.servers;
+    const servers = [
+      new ScriptedServer('primary', POSITION),
+      new ScriptedServer('replica', POSITION),
+    ];
+    const [old, promoted] = servers;
+    for (const server of servers) server.timeline = 2;
+    // What comes late all the same is no answer to the second question.
+    const late = history([1, 500]);
+    old!.readTimelineHistory = () => new Promise((done) => setTimeout(() => done(late), 50));
+    harness = await startHarness(servers);
     promoted!.histories = new Map([[4, history([1, 400], [2, 600])]]);
     promoted!.inRecovery = false;
     promoted!.timeline = 4;
@@ -192,6 +225,7 @@ describe('Monitor: the history of a timeline', () => {
     old!.breakConnections();
     await pass(10);
     expect(harness.monitor.primary()).toBe(1);
+    await pass(100);
     expect(promoted!.historiesRead).toBe(1);
     expect(judge(401, 1).kind).toBe('lost');
     expect(judge(5, 3)).toEqual({ kind: 'unknown-history' });

@@ -142,6 +142,17 @@ class World {
     server.breakConnections();
   }
 
+  /** Twice before the monitor can see it, with other commits at the positions that were lost. */
+  crashTwice(pick: number, back: number): void {
+    const writers = this.#nodes((server) => !server.inRecovery);
+    const node = writers[pick % writers.length];
+    if (node === undefined) return;
+    this.restart(node, back);
+    for (let i = 0; i < back; i++) this.commit(writers.indexOf(node));
+    this.flush(node);
+    this.restart(node, 0);
+  }
+
   /** Nothing is lost. But a run that nobody saw must not have crashed before: docs, Limits. */
   restartCleanly(pick: number): void {
     const node = pick % SERVERS;
@@ -342,6 +353,7 @@ const step = fc.oneof(
   act('flush', 5),
   act('restart', 3),
   act('restartCleanly', 1),
+  act('crashTwice', 1),
   act('promote', 1),
   act('follow', 3),
   act('rewind', 2),
@@ -353,7 +365,7 @@ type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 function take(world: World, { do: name, a, b, ms }: Step): void {
   if (name === 'read') world.read(a, ms * 4);
   else if (name === 'readToken') world.readToken(a * 2 + b);
-  else if (name === 'replay' || name === 'restart') world[name](a, b);
+  else if (name === 'replay' || name === 'restart' || name === 'crashTwice') world[name](a, b);
   else if (name === 'follow' || name === 'rewind') world[name](a, b);
   else world[name](a);
 }
