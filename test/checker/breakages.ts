@@ -1,4 +1,3 @@
-import { FreshnessClock } from '../../src/lag/freshness-clock.ts';
 import { Monitor } from '../../src/lag/monitor.ts';
 import { ReadFloor } from '../../src/session/read-floor.ts';
 
@@ -32,8 +31,6 @@ export const breakages = {
     ),
   /** What a session wrote and saw is forgotten at once. */
   'session floor ignored': () => replace(ReadFloor.prototype, 'raise', () => () => {}),
-  /** A replica that restarts keeps what it had proven. */
-  'restart not noticed': () => replace(FreshnessClock.prototype, 'dropNode', () => () => {}),
 } as const satisfies Record<string, () => () => void>;
 
 export type BreakageName = keyof typeof breakages;
