@@ -129,6 +129,7 @@ export class FreshnessClock {
     return lsn === null ? NEVER : this.#flush.expectedMs(lsn, nowMs);
   }
 
+  /** The lowest known position that covers every commit acknowledged before `momentMs`, or null. */
   lsnCovering(momentMs: number): Lsn | null {
     return this.#primary.lsnCovering(momentMs);
   }
