@@ -22,6 +22,14 @@ export interface PlacerOwner {
 const warning = (message: string, hint: string) =>
   noticeResponse({ severity: 'WARNING', sqlstate: '01000', message, hint });
 
+/** A token was judged: as a position it means something in this epoch of the monitor only. */
+interface GatedByToken {
+  readonly decision: Route;
+  readonly policy: ReadPolicy;
+  readonly token: ClientToken;
+  readonly epoch: number;
+}
+
 /** Decides where a session's requests belong, and finds a server connection for each there. */
 export class RequestPlacer {
   readonly destination: Destination;
@@ -31,6 +39,8 @@ export class RequestPlacer {
   readonly #placement: Placement;
   readonly #tokens: TokenCheck;
   #tokenWaiter: Waiter | null = null;
+  /** What is to be placed once more if the history changes while it waits; null: without a token. */
+  #gatedByToken: GatedByToken | null = null;
 
   constructor(
     context: SessionContext,
@@ -50,7 +60,7 @@ export class RequestPlacer {
       login,
       fallbacks: context.fallbacks,
       primaryWaitTimeoutMs: config.freshness.primaryWaitTimeoutMs,
-      placed: (placed) => owner.placed(placed),
+      placed: (placed) => this.#placed(placed),
       failed: (failure) => owner.notPlaced(failure),
       gaveUp: (waitedMs) => context.routes.waited(waitedMs, 'error'),
     });
@@ -68,6 +78,7 @@ export class RequestPlacer {
     const decision = this.attempts.route ?? this.destination.routeOf(request, hasDeferred);
     const policy = this.destination.policyOf(request);
     const isGated = decision.target === 'replica' && decision.fresh;
+    this.#gatedByToken = null;
     if (isGated && policy.minLsn !== null) this.#placeByToken(decision, policy, policy.minLsn);
     else
       this.#placement.place(
@@ -113,6 +124,17 @@ export class RequestPlacer {
     });
   }
 
+  #placed(placed: Placed): void {
+    const gated = this.#gatedByToken;
+    if (gated === null || gated.epoch === this.#context.monitor.epoch) {
+      this.#owner.placed(placed);
+      return;
+    }
+    // After a promotion other commits have the positions that this one waited for.
+    placed.pool.release(placed.server);
+    this.#placeByToken(gated.decision, gated.policy, gated.token);
+  }
+
   #placeAt(decision: Route, policy: ReadPolicy, outcome: TokenOutcome, token: ClientToken): void {
     if (outcome instanceof ProxyError) {
       if (outcome.code === 'tokenLost') this.#context.routes.lostHistory('token');
@@ -129,6 +151,8 @@ export class RequestPlacer {
       );
     }
     const minLsn = outcome === 'lost' ? null : outcome;
+    const { epoch } = this.#context.monitor;
+    this.#gatedByToken = minLsn === null ? null : { decision, policy, token, epoch };
     const requirement = this.destination.requirementOf(decision, policy, minLsn);
     this.#placement.place(decision, requirement, policy);
   }
