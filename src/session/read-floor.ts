@@ -34,6 +34,8 @@ export class ReadFloor {
    * is later, the end of a read that a less strict one has taken the place of as the previous one.
    */
   #floorMs = never;
+  /** A change of history took something, and nobody has asked yet. */
+  #wasLost = false;
   /** The level of the running read asks for nothing of what was seen. */
   #forgoesSeen = false;
 
@@ -49,6 +51,7 @@ export class ReadFloor {
    * primary when the request went there, whatever has become of it.
    */
   raise({ node, generation, isPrimary }: Answered): void {
+    this.#lookBack();
     const nowMs = this.#monitor.now();
     const isSameServer = node === this.#previousNode && generation === this.#previousGeneration;
     if (isPrimary) this.#floorMs = nowMs;
@@ -62,17 +65,28 @@ export class ReadFloor {
 
   /**
    * True once after a change of history (failover, crash of the primary) that may have taken what
-   * this session wrote or has seen. Its floor then starts anew: nobody has what is lost.
+   * this session wrote or has seen.
    */
   wasLost(): boolean {
-    if (this.#epoch === this.#monitor.epoch) return false;
+    this.#lookBack();
+    const wasLost = this.#wasLost;
+    this.#wasLost = false;
+    return wasLost;
+  }
+
+  /**
+   * Before anything of a new epoch joins the floor: has what stands there survived? If not, the
+   * floor starts anew, for nobody has what is lost.
+   */
+  #lookBack(): void {
+    if (this.#epoch === this.#monitor.epoch) return;
     this.#epoch = this.#monitor.epoch;
     const momentMs = Math.max(this.#floorMs, this.#previousEndMs);
-    if (momentMs === never || this.#monitor.survived(momentMs)) return false;
+    if (momentMs === never || this.#monitor.survived(momentMs)) return;
     this.#floorMs = never;
     this.#previousNode = -1;
     this.#previousEndMs = never;
-    return true;
+    this.#wasLost = true;
   }
 
   requirement(policy: ReadPolicy, minLsn: Lsn | null): ReadRequirement {

@@ -12,10 +12,13 @@ let nowMs = 0;
 let epoch = 1;
 /** Moments up to this one are part of the present history. */
 let survivedMs = 0;
+/** So are moments after this one. */
+let enteredMs = 0;
 beforeEach(() => {
   nowMs = 10_000;
   epoch = 1;
   survivedMs = Number.POSITIVE_INFINITY;
+  enteredMs = Number.POSITIVE_INFINITY;
 });
 
 const writes = () => new WriteFloor();
@@ -26,7 +29,7 @@ function floorOf(writeFloor = writes()): ReadFloor {
     get epoch() {
       return epoch;
     },
-    survived: (momentMs: number) => momentMs <= survivedMs,
+    survived: (momentMs: number) => momentMs <= survivedMs || momentMs > enteredMs,
   } as unknown as Monitor;
   return new ReadFloor(monitor, writeFloor);
 }
@@ -168,6 +171,23 @@ describe('a change of history', () => {
       freshAsOfMs: nowMs - maxStalenessMs,
       previousNode: -1,
     });
+  });
+
+  it('is said also when the next answer came before anybody asked', () => {
+    const floor = floorOf();
+    floor.raise(primaryAnswer);
+    epoch = 2;
+    survivedMs = 9_000;
+    enteredMs = 10_020;
+    nowMs += 50;
+    // A request that waited for the new primary.
+    floor.raise({ ...primaryAnswer, node: 2 });
+    expect(floor.requirement(session, null)).toMatchObject({
+      freshAsOfMs: 10_050,
+      previousNode: 2,
+    });
+    expect(floor.wasLost()).toBe(true);
+    expect(floor.wasLost()).toBe(false);
   });
 
   it('that took nothing of it is nobody’s business', () => {
