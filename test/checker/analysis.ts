@@ -1,7 +1,7 @@
 import type { Consistency } from '../../src/config.ts';
 import { type Demand, demandsOf, Floor, FloorTimeline } from './floors.ts';
 import type { History, Operation, Read, TakenToken, Value, Write } from './history.ts';
-import { Lineage, type Place } from './lineage.ts';
+import { Lineage, type Place, survivingBranch } from './lineage.ts';
 import { describeOperation, describeValue, type Rule, type Violation } from './violation.ts';
 
 /** More are counted, not kept. */
@@ -52,7 +52,9 @@ class Analysis {
   #lostWrites = 0;
   readonly #checks = new Map<Rule, number>();
   readonly #sessions = new Map<number, Floor>();
-  readonly #tokens = new Map<number, Floor>();
+  readonly #tokens = new Map<number, { readonly floor: Floor; readonly taken: TakenToken }>();
+  /** By session and lost branch, the last acknowledged write there. */
+  readonly #lostBy = new Map<number, (Write | undefined)[]>();
   readonly #acknowledged: FloorTimeline;
   readonly #acknowledgedBy = new Map<number, FloorTimeline>();
   readonly #known: FloorTimeline;
@@ -89,8 +91,9 @@ class Analysis {
     };
   }
 
-  #token({ session, token }: TakenToken): void {
-    this.#tokens.set(token, this.#session(session).copy(this.#lineage));
+  #token(taken: TakenToken): void {
+    const floor = this.#session(taken.session).copy(this.#lineage);
+    this.#tokens.set(taken.token, { floor, taken });
   }
 
   #write(write: Write): void {
@@ -99,7 +102,7 @@ class Analysis {
     const place = this.#lineage.place({ register, version, writer });
     // Then the lineage has reported it.
     if (place === null || 'rule' in place) return;
-    if (place.branch > 0) this.#lostWrites += 1;
+    if (place.branch !== survivingBranch) this.#lose(write, place.branch);
     this.#notLost(write, place, describeValue({ register, version, writer }));
     this.#afterAll(write, place);
     this.#knowsPrimary(proxy, node, write.endMs);
@@ -129,6 +132,7 @@ class Analysis {
     const places: (Place | null)[] = read.values.map((value) => this.#placeOf(read, value));
     if (read.servedByPrimary) this.#knowsPrimary(read.proxy, read.node, read.endMs);
     if (read.isSnapshot) this.#snapshot(read, places);
+    this.#toldOfLosses(read);
     read.values.forEach((value, index) => {
       const place = places[index]!;
       if (place === null) return;
@@ -171,7 +175,7 @@ class Analysis {
         const rule = demand?.source.kind === 'write' ? 'read-your-writes' : 'monotonic-reads';
         hold(rule, demand);
       }
-      if (token !== null) hold('causal', this.#tokens.get(token)?.demand(register, branch));
+      if (token !== null) hold('causal', this.#tokens.get(token)?.floor.demand(register, branch));
       if (promised.bounded) {
         hold('bounded', before(this.#acknowledged, startMs - maxStalenessMs));
       }
@@ -228,16 +232,57 @@ class Analysis {
     });
   }
 
+  #lose(write: Write, branch: number): void {
+    this.#lostWrites += 1;
+    const lost = this.#lostBy.get(write.session) ?? [];
+    lost[branch] = write;
+    this.#lostBy.set(write.session, lost);
+  }
+
   /** Nothing of a lost branch is read or written once the proxy has been seen to use the next primary. */
   #notLost(operation: Read | Write, { branch }: Place, what: string): void {
-    if (branch === 0) return;
-    const known = this.#primaryKnownMs.get(operation.proxy) ?? [];
-    // Branch 1 + e lies in era e, so a primary of an era from `branch` on came after it.
-    const knownMs = Math.min(...known.slice(branch).filter((ms) => ms !== undefined));
+    if (branch === survivingBranch) return;
+    const knownMs = this.#knownMs(operation.proxy, branch);
     this.#count('lost-history');
     if (operation.startMs <= knownMs) return;
     const since = `the proxy used the next primary since ${knownMs.toFixed(2)} ms`;
     this.#report('lost-history', `${what} was lost, and ${since}`, operation, null);
+  }
+
+  /** From then on a lost token fails its reads, and sessions have been told what they have lost. */
+  #toldOfLosses(read: Read): void {
+    for (let branch = 1; branch < this.#lineage.branches; branch++) {
+      if (read.startMs <= this.#knownMs(read.proxy, branch)) continue;
+      const lost = this.#lostBy.get(read.session)?.[branch];
+      if (lost !== undefined) {
+        this.#count('silent-loss');
+        const wasTold = read.warnedMs >= this.#lineage.lostFromMs(branch);
+        const message = 'a session reads on and was not told that its write may be lost';
+        if (!wasTold) this.#report('silent-loss', message, read, lost);
+      }
+      if (read.token !== null) this.#tokenNotLost(read, read.token, branch);
+    }
+  }
+
+  #tokenNotLost(read: Read, token: number, branch: number): void {
+    const known = this.#tokens.get(token);
+    // A token taken later may be of the new history.
+    if (known === undefined || known.taken.endMs >= this.#lineage.lostFromMs(branch)) return;
+    this.#count('lost-token');
+    for (let register = 0; register < this.#lineage.registers; register++) {
+      const demand = known.floor.demand(register, branch);
+      if (demand === undefined) continue;
+      const message = `a token is honoured though r${register}=${demand.version} was lost`;
+      this.#report('lost-token', message, read, known.taken);
+      return;
+    }
+  }
+
+  /** Since when the proxy is known to use a primary that came after this branch was lost. */
+  #knownMs(proxy: number, branch: number): number {
+    // Branch 1 + e lies in era e, so a primary of an era from `branch` on came after it.
+    const known = (this.#primaryKnownMs.get(proxy) ?? []).slice(branch);
+    return Math.min(...known.filter((ms) => ms !== undefined));
   }
 
   #knowsPrimary(proxy: number, port: number, endMs: number): void {

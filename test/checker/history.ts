@@ -31,6 +31,8 @@ export interface Read extends Performed {
   /** The token in force (tidemark.min_lsn), or null. */
   readonly token: number | null;
   readonly servedByPrimary: boolean;
+  /** When the session was last told that writes of its own may be lost; -Infinity: never. */
+  readonly warnedMs: number;
   /** All values come from one snapshot of the database. */
   readonly isSnapshot: boolean;
   readonly values: readonly Value[];

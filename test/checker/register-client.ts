@@ -1,5 +1,6 @@
+import { performance } from 'node:perf_hooks';
 import { Backend, frameHeaderBytes } from '../../src/protocol/codes.ts';
-import { commandTag } from '../../src/protocol/fields.ts';
+import { commandTag, errorField } from '../../src/protocol/fields.ts';
 import * as frontend from '../../src/protocol/frontend.ts';
 import { type Frame, RawClient, type RawTarget, sqlstateOf } from '../support/raw-client.ts';
 
@@ -21,6 +22,8 @@ const hungAfterMs = 60_000;
 export class RegisterClient {
   readonly #raw: RawClient;
   readonly #prepared = new Set<string>();
+  /** When the client was last told that what it has written may be lost. */
+  warnedMs = Number.NEGATIVE_INFINITY;
 
   private constructor(raw: RawClient) {
     this.#raw = raw;
@@ -73,10 +76,17 @@ export class RegisterClient {
     await this.#raw.when(isOver, 'the end of an answer', hungAfterMs);
     const frames = this.#raw.take();
     const answer = read(frames);
+    if (frames.some(isLossWarning)) this.warnedMs = performance.now();
     // A statement whose Parse has failed, or was not looked at any more, is not there.
     if (answer.sqlstate !== null) this.#prepared.clear();
     return answer;
   }
+}
+
+function isLossWarning({ bytes }: Frame): boolean {
+  if (bytes[0] !== Backend.NoticeResponse) return false;
+  const message = errorField(bytes, 0, bytes.length, 'M') ?? '';
+  return message.startsWith('what this session has written') && message.includes('lost');
 }
 
 function read(frames: readonly Frame[]): Answer {

@@ -85,6 +85,7 @@ export class Session {
         maxStalenessMs,
         token: token?.number ?? null,
         servedByPrimary: servedBy > 0,
+        warnedMs: this.client.warnedMs,
         isSnapshot: how.isSnapshot ?? false,
         values: answer.rows.map(value),
       },

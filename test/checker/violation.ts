@@ -11,6 +11,8 @@ export type Rule =
   | 'snapshot'
   | 'write-order'
   | 'lost-history'
+  | 'lost-token'
+  | 'silent-loss'
   | 'invented'
   | 'future'
   | 'rolled-back'

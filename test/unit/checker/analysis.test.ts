@@ -362,6 +362,44 @@ describe('a promotion', () => {
     expect(broken()).toEqual(['lost-history']);
   });
 
+  describe('that the proxy has noticed', () => {
+    beforeEach(() => {
+      history.write(0, 2, { at: [2, 3] }, lost);
+      history.take(7, { at: [4, 5] });
+      history.read(initial(1), {
+        session: 2,
+        servedByPrimary: true,
+        node: promoted,
+        at: [110, 111],
+      });
+    });
+
+    const kept = { register: 0, version: 1, writer: 1 };
+
+    it('is told to the sessions that lost something', () => {
+      history.read(kept, { level: 'eventual', at: [110, 112] });
+      history.read(kept, { level: 'eventual', warnedMs: 113, at: [112, 114] });
+      expect(broken()).toEqual([]);
+      history.read(kept, { level: 'eventual', warnedMs: 99, at: [112, 115] });
+      expect(broken()).toEqual(['silent-loss']);
+      expect(pair()).toEqual([0, 0]);
+    });
+
+    it('ends the use of tokens of what was lost', () => {
+      history.read(kept, { session: 3, token: 7, at: [109, 120] });
+      expect(broken()).toEqual([]);
+      history.read(kept, { session: 3, token: 7, at: [112, 120] });
+      expect(broken()).toEqual(['lost-token']);
+      expect(pair()).toEqual([3, 0]);
+    });
+
+    it('leaves a token in force that was taken after it', () => {
+      history.take(8, { at: [111, 112] });
+      history.read(kept, { session: 3, token: 8, at: [113, 120] });
+      expect(broken()).toEqual([]);
+    });
+  });
+
   it('may lose or keep what nobody was told about', () => {
     const unknown = { outcome: 'unknown', version: null } as const;
     const value = history.write(0, 2, { session: 1, at: [2, 3] }, { ...unknown, ...lost });

@@ -28,6 +28,8 @@ interface ReadWish extends When {
   readonly maxStalenessMs?: number;
   readonly token?: number;
   readonly servedByPrimary?: boolean;
+  /** Default: always. */
+  readonly warnedMs?: number;
   readonly isSnapshot?: boolean;
 }
 
@@ -68,6 +70,7 @@ export class HistoryBuilder {
       maxStalenessMs: wish.maxStalenessMs ?? 1_000_000,
       token: wish.token ?? null,
       servedByPrimary: wish.servedByPrimary ?? false,
+      warnedMs: wish.warnedMs ?? Number.POSITIVE_INFINITY,
       isSnapshot: wish.isSnapshot ?? true,
       values: 'writer' in values ? [values] : values,
     };

@@ -49,13 +49,14 @@ export class SimulatedStore {
   readonly #promotions: Promotion[] = [];
   /** By session, the least that it must see. */
   readonly #seen = new Array<Position>(sessionCount).fill(0);
-  readonly #tokens: { readonly token: number; readonly endMs: number; position: Position }[] = [];
+  #tokens: { readonly token: number; readonly endMs: number; readonly position: Position }[] = [];
   readonly #reads: { readonly endMs: number; position: Position }[] = [];
   /** By session, when its last operation ends. */
   readonly #freeMs = new Array<number>(sessionCount).fill(0);
   /** What happens now takes effect now; it began earlier and ends later. */
   #nowMs = 0;
   #writer = 0;
+  #lastToken = 0;
   #era = 0;
   #eraStart: Position = 0;
 
@@ -153,7 +154,8 @@ export class SimulatedStore {
   #take(session: number): void {
     const [startMs, endMs] = this.#span(session);
     const proxy = this.#random.integer(proxyCount);
-    const token = this.#tokens.length + 1;
+    this.#lastToken += 1;
+    const token = this.#lastToken;
     this.#tokens.push({ token, endMs, position: this.#seen[session]! });
     const node = 0;
     const form = 'simulated';
@@ -204,6 +206,7 @@ export class SimulatedStore {
       maxStalenessMs,
       token: passed?.token ?? null,
       servedByPrimary: false,
+      warnedMs: this.#promotions.at(-1)?.requestedMs ?? Number.NEGATIVE_INFINITY,
       isSnapshot: true,
       values: random
         .some([0, 1, 2], random.pick([1, 3]))
@@ -228,7 +231,7 @@ export class SimulatedStore {
     for (let session = 0; session < sessionCount; session++) {
       this.#seen[session] = cut(this.#seen[session]!);
     }
-    for (const token of this.#tokens) token.position = cut(token.position);
+    this.#tokens = this.#tokens.filter(({ position }) => position <= kept);
     for (const read of this.#reads) read.position = cut(read.position);
     this.#nowMs += 1;
   }
