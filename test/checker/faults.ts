@@ -106,12 +106,12 @@ export class Faults {
 
   /**
    * The primary goes for good, and a replica takes its place. `requested`: called just before that;
-   * the old primary has stopped by then.
+   * the old primary has stopped by then. `wantedWay`: how it goes, instead of at random.
    */
-  async promote(requested: (port: number) => void): Promise<void> {
+  async promote(requested: (port: number) => void, wantedWay?: Way): Promise<void> {
     const random = this.#random;
     const old = this.primary;
-    const way = random.weighted({ ...ways, 'loses commits': this.#hasLinks ? 3 : 0 });
+    const way = wantedWay ?? random.weighted({ ...ways, 'loses commits': this.#hasLinks ? 3 : 0 });
     this.#count(`promotion: primary ${way}`);
     await this.#end(old, way);
     // Now and then one that has less than another: then the other cannot follow.
@@ -167,7 +167,7 @@ export class Faults {
 
 /** How a primary goes, and how often. Commits are lost by cutting the links first. */
 const ways = { stops: 1, dies: 1, hangs: 1, 'loses commits': 3 } as const;
-type Way = keyof typeof ways;
+export type Way = keyof typeof ways;
 
 /**
  * Whether it has got all that the promotion has kept, so that the next one keeps that too. False: it

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { Backend, frameHeaderBytes } from '../../src/protocol/codes.ts';
-import { commandTag, errorField } from '../../src/protocol/fields.ts';
+import { commandTag, errorField, parameterStatusFields } from '../../src/protocol/fields.ts';
 import * as frontend from '../../src/protocol/frontend.ts';
 import { type Frame, RawClient, type RawTarget, sqlstateOf } from '../support/raw-client.ts';
 
@@ -22,6 +22,7 @@ const hungAfterMs = 60_000;
 export class RegisterClient {
   readonly #raw: RawClient;
   readonly #prepared = new Set<string>();
+  #reportedToken: string | null = null;
   /** When the client was last told that what it has written may be lost. */
   warnedMs = Number.NEGATIVE_INFINITY;
 
@@ -59,6 +60,13 @@ export class RegisterClient {
     return this.#ask(...pieces);
   }
 
+  /** The token that came with a commit since the last call (tidemark.report_lsn), or null. */
+  takeReportedToken(): string | null {
+    const token = this.#reportedToken;
+    this.#reportedToken = null;
+    return token;
+  }
+
   /** DISCARD ALL and DEALLOCATE ALL have forgotten them. */
   forgetPrepared(): void {
     this.#prepared.clear();
@@ -77,6 +85,11 @@ export class RegisterClient {
     const frames = this.#raw.take();
     const answer = read(frames);
     if (frames.some(isLossWarning)) this.warnedMs = performance.now();
+    for (const { bytes } of frames) {
+      if (bytes[0] !== Backend.ParameterStatus) continue;
+      const { name, value } = parameterStatusFields(bytes, 0, bytes.length);
+      if (name === 'tidemark.lsn') this.#reportedToken = value;
+    }
     // A statement whose Parse has failed, or was not looked at any more, is not there.
     if (answer.sqlstate !== null) this.#prepared.clear();
     return answer;

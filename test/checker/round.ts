@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startTestCluster, type TestCluster } from '../support/cluster.ts';
 import { eventually, startTestProxy, type TestProxyOptions } from '../support/proxy.ts';
 import { ProxyProcess } from '../support/proxy-process.ts';
-import { Faults } from './faults.ts';
+import { Faults, type Way } from './faults.ts';
 import type { History, LogEntry, Promotion } from './history.ts';
 import { Random } from './random.ts';
 import type { Recorder } from './recorder.ts';
@@ -19,6 +19,8 @@ export interface RoundOptions {
   readonly erasMs: readonly number[];
   /** Default: true. */
   readonly hasFaults?: boolean;
+  /** How the first primary goes. Default: at random. */
+  readonly way?: Way;
   /** Where the second proxy runs: in this process, or in one of its own. */
   readonly secondProxy?: 'here' | 'process';
 }
@@ -73,7 +75,7 @@ async function play(
   cluster: TestCluster,
   fronts: readonly Front[],
   random: Random,
-  { clients, erasMs, hasFaults = true }: RoundOptions,
+  { clients, erasMs, hasFaults = true, way }: RoundOptions,
 ): Promise<Round> {
   const { user, password, database } = cluster.primary;
   const targets = fronts.map(({ host, port }) => ({ host, port, user, password, database }));
@@ -84,7 +86,10 @@ async function play(
   try {
     for (const [era, eraMs] of erasMs.entries()) {
       if (era > 0) {
-        await faults.promote((port) => promotions.push({ port, requestedMs: performance.now() }));
+        const requested = (port: number) => {
+          promotions.push({ port, requestedMs: performance.now() });
+        };
+        await faults.promote(requested, era === 1 ? way : undefined);
       }
       const endMs = performance.now() + eraMs;
       while (hasFaults && faults.replicas.length > 0 && performance.now() < endMs) {

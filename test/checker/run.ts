@@ -19,7 +19,7 @@ const { values } = parseArgs({
   },
 });
 
-/** A round ends on its third primary. */
+/** How long each of a round's three primaries serves. */
 const erasMs = [45_000, 30_000, 15_000];
 const replicas = 3;
 const shownViolations = 5;

@@ -110,11 +110,11 @@ export class Session {
     }
   }
 
-  recordToken(startMs: number, text: string): void {
+  recordToken(form: string, startMs: number, text: string): void {
     const { number } = this.exchange.leave(text, this.number, this.proxy);
     this.recorder.operations.push({
       kind: 'token',
-      ...this.#performed('show tidemark.lsn', startMs, 0),
+      ...this.#performed(form, startMs, 0),
       token: number,
     });
     this.recorder.tokensTaken += 1;

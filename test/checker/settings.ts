@@ -45,9 +45,10 @@ async function reset(session: Session): Promise<void> {
 
 async function take(session: Session): Promise<void> {
   const startMs = performance.now();
-  const answer = await run(session, 'show tidemark.lsn');
+  const form = 'show tidemark.lsn';
+  const answer = await run(session, form);
   const text = answer?.rows[0]?.[0];
-  if (text !== undefined) session.recordToken(startMs, text);
+  if (text !== undefined) session.recordToken(form, startMs, text);
 }
 
 async function give(session: Session): Promise<void> {

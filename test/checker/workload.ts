@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { consistencyLevels } from '../../src/config.ts';
 import type { RawTarget } from '../support/raw-client.ts';
@@ -76,7 +77,7 @@ export class Workload {
 
   /** Some settings come with the startup packet. */
   #startup(random: Random): [string, Entitlement] {
-    const words: string[] = [];
+    const words: string[] = random.chance(0.2) ? ['-c tidemark.report_lsn=on'] : [];
     let { entitlement } = this.#options;
     if (random.chance(0.4)) {
       const level = random.pick(consistencyLevels);
@@ -105,6 +106,7 @@ export class Workload {
         break;
       case 'write':
         await write(session);
+        leaveReportedToken(session);
         break;
       case 'settings':
         await changeSettings(session);
@@ -115,6 +117,12 @@ export class Workload {
       await dropToken(session);
     }
   }
+}
+
+/** A commit may bring a token for all that came before it. */
+function leaveReportedToken(session: Session): void {
+  const text = session.client.takeReportedToken();
+  if (text !== null) session.recordToken('reported token', performance.now(), text);
 }
 
 /** Of the session's last read: whether it had to wait for a replica. */

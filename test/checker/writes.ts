@@ -57,7 +57,10 @@ async function several(session: Session): Promise<void> {
   const startMs = performance.now();
   const answer = await client.simple(sql);
   const isCommitted = commitsFirst && answer.tags.includes('COMMIT');
-  if (!isCommitted) noteError(session, answer);
+  if (!isCommitted) {
+    noteError(session, answer);
+    if (commitsFirst && !client.isClosed) await client.simple('rollback');
+  }
   const attempts = registers.map((register, i) => ({
     writer: writers[i]!,
     register,

@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { consistencyLevels } from '../../src/config.ts';
 import { analyse } from '../checker/analysis.ts';
-import { type BreakageName, breakages } from '../checker/breakages.ts';
+import { type BreakageName, breakages, needsLoss } from '../checker/breakages.ts';
 import { playRound } from '../checker/round.ts';
 import { Summary } from '../checker/summary.ts';
 
@@ -76,7 +76,9 @@ describe('a proxy that is broken on purpose', () => {
           seed: seed + summary.rounds,
           replicas: 2,
           clients: 16,
-          erasMs: [6_000],
+          ...(needsLoss.has(name)
+            ? { erasMs: [2_000, 3_000], way: 'loses commits' }
+            : { erasMs: [6_000] }),
         });
         summary.add(round, analyse(round.history));
       }
