@@ -79,7 +79,7 @@ async function repeatable(session: Session): Promise<void> {
     const rows = isWhole ? [...low.rows, ...high.rows] : low.rows;
     session.record(form, startMs, { ...low, rows }, { isSnapshot: true });
   }
-  if (!client.isClosed) await client.simple('commit');
+  if (!client.isClosed) await session.endTransaction('commit');
 }
 
 /** Two statements with a snapshot each, at a level of their transaction's own. */
@@ -100,7 +100,7 @@ async function readOnly(session: Session): Promise<void> {
     const answer = await client.simple(readSql(anyRegister(session)));
     if (!session.record(form, startMs, answer, { isSnapshot: true, entitlement })) break;
   }
-  if (!client.isClosed) await client.simple(random.pick(['commit', 'rollback']));
+  if (!client.isClosed) await session.endTransaction(random.pick(['commit', 'rollback']));
 }
 
 const forms = { simple, named, withHint, all, two, repeatable, readOnly } as const;

@@ -60,6 +60,13 @@ export class Session {
     return this.client.isClosed;
   }
 
+  /** COMMIT or ROLLBACK. One that fails leaves a failed transaction, whatever has become of it. */
+  async endTransaction(sql: 'commit' | 'rollback'): Promise<Answer> {
+    const answer = await this.client.simple(sql);
+    if (answer.sqlstate !== null && !this.isOver) await this.client.simple('rollback');
+    return answer;
+  }
+
   /** RESET ALL and DISCARD ALL. */
   resetEntitlement(): void {
     this.entitlement = this.#initial;

@@ -32,7 +32,7 @@ function staleness(session: Session): Promise<void> {
 async function rolledBack(session: Session): Promise<void> {
   await run(session, 'begin');
   await run(session, "set tidemark.consistency = 'eventual'");
-  if (!session.isOver) await run(session, 'rollback');
+  if (!session.isOver) await session.endTransaction('rollback');
 }
 
 /** What the session has seen stays seen. */

@@ -59,7 +59,7 @@ async function several(session: Session): Promise<void> {
   const isCommitted = commitsFirst && answer.tags.includes('COMMIT');
   if (!isCommitted) {
     noteError(session, answer);
-    if (commitsFirst && !client.isClosed) await client.simple('rollback');
+    if (commitsFirst && !client.isClosed) await session.endTransaction('rollback');
   }
   const attempts = registers.map((register, i) => ({
     writer: writers[i]!,
@@ -81,17 +81,17 @@ async function transaction(session: Session): Promise<void> {
     attempts.push({ writer, register, row: answer.rows[0] });
     if (answer.sqlstate === null && !answer.isLost) continue;
     noteError(session, answer);
-    if (!client.isClosed) await client.simple('rollback');
+    if (!client.isClosed) await session.endTransaction('rollback');
     // COMMIT was never sent.
     session.recordWrites('transaction', startMs, attempts, 'failed');
     return;
   }
   if (random.chance(0.15)) {
-    await client.simple('rollback');
+    await session.endTransaction('rollback');
     session.recordWrites('rolled back', startMs, attempts, 'failed');
     return;
   }
-  const answer = await client.simple('commit');
+  const answer = await session.endTransaction('commit');
   noteError(session, answer);
   const isRolledBack = answer.tags.includes('ROLLBACK');
   session.recordWrites('transaction', startMs, attempts, isRolledBack ? 'failed' : ended(answer));
