@@ -134,6 +134,11 @@ export class FreshnessClock {
     return this.#primary.lsnCovering(momentMs);
   }
 
+  /** When a sample first showed this position or a later one; -Infinity if none did. */
+  firstSeenMs(lsn: Lsn): number {
+    return this.#primary.firstSeenMs(lsn);
+  }
+
   /** False while it is known that the primary has not got on disk what such a read needs. */
   isFlushed(momentMs: number): boolean {
     const lsn = this.#primary.lsnCovering(momentMs);

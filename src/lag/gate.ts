@@ -1,6 +1,7 @@
 import type { Lsn } from './lsn.ts';
 import type { Monitor, SampleDemand } from './monitor.ts';
 import { type ReadRequirement, sufficientMomentMs } from './read-requirement.ts';
+import { type Waiting, WaitingHeap } from './waiting-heap.ts';
 
 const NEVER = Number.NEGATIVE_INFINITY;
 const FOREVER = Number.POSITIVE_INFINITY;
@@ -18,28 +19,54 @@ export interface Waiter {
   cancel(): void;
 }
 
-/** What one waiter waits for: a replica that meets a requirement, or (null) a primary. */
-interface Waiting {
-  readonly requirement: ReadRequirement | null;
-  /** Any replica that is fresh as of this moment will do. */
-  readonly momentMs: number;
-  readonly sinceMs: number;
+interface TimedWaiting extends Waiting {
   readonly deadlineMs: number;
+  /** Where it waits, beside the heap of deadlines. */
+  readonly home: { noteOver(): void };
+  /** It is over, and gets nothing. */
+  readonly giveUp: () => void;
+}
+
+interface WaitingRead extends TimedWaiting {
+  readonly requirement: ReadRequirement;
   readonly done: Arrived;
 }
 
+interface WaitingForPrimary extends TimedWaiting {
+  readonly done: Arrived;
+}
+
+interface WaitingForSample extends TimedWaiting {
+  readonly momentMs: number;
+  readonly done: (lsn: Lsn | null) => void;
+}
+
+interface Answer {
+  readonly entry: TimedWaiting;
+  readonly call: () => void;
+}
+
 /**
- * Where reads wait for a replica to catch up, and statements for a primary to appear. Nothing is
- * blocked but the statement itself: while somebody waits, the monitor samples faster, and one
- * answer wakes everybody whom it satisfies. `done` is never called from inside wait().
+ * Where reads wait for a replica to catch up, statements for a primary to appear, and tokens for a
+ * sample of the primary. Nothing is blocked but the statement itself: while somebody waits, the
+ * monitor samples faster, and one answer wakes everybody whom it satisfies. Waiters are kept by what
+ * they lack, so that a sample touches only those that it may satisfy. `done` is never called from
+ * inside the call that waits.
  */
 export class Gate implements SampleDemand {
   readonly #monitor: Monitor;
-  readonly #waiting = new Set<Waiting>();
+  /** By the moment that a replica must at least be fresh as of. */
+  readonly #byMoment = new WaitingHeap<WaitingRead>(({ requirement }) => requirement.freshAsOfMs);
+  /** Those with a token, by its position. */
+  readonly #byLsn = new WaitingHeap<WaitingRead>(({ requirement }) => requirement.minLsn!);
+  readonly #forPrimary = new WaitingHeap<WaitingForPrimary>(({ deadlineMs }) => deadlineMs);
+  readonly #forSample = new WaitingHeap<WaitingForSample>(({ momentMs }) => momentMs);
+  readonly #deadlines = new WaitingHeap<TimedWaiting>(({ deadlineMs }) => deadlineMs);
+  #size = 0;
+  #order = 0;
   #timer: NodeJS.Timeout | null = null;
   #timerDueMs = FOREVER;
-  /** Extremes over the waiting reads. May be too wide after a cancel, until the next sample. */
-  #earliestMomentMs = FOREVER;
+  /** The latest over the reads and samples that wait, or have waited since somebody does. */
   #latestMomentMs = NEVER;
   #latestSinceMs = NEVER;
   /** Where to look first: reads that wake together are spread over the replicas. */
@@ -51,56 +78,47 @@ export class Gate implements SampleDemand {
     monitor.attachDemand(this);
   }
 
-  /** How many reads and statements wait. */
+  /** How many wait. */
   get size(): number {
-    return this.#waiting.size;
+    return this.#size;
   }
 
   /** Waits for a replica that meets the requirement, until `deadlineMs` of the monitor's clock. */
   wait(requirement: ReadRequirement, deadlineMs: number, done: Arrived): Waiter {
-    return this.#add(requirement, deadlineMs, done);
+    const home = requirement.minLsn === null ? this.#byMoment : this.#byLsn;
+    const read: WaitingRead = {
+      ...this.#entry(deadlineMs, home, () => done(-1)),
+      requirement,
+      done,
+    };
+    home.push(read);
+    this.#widen(sufficientMomentMs(requirement));
+    this.#monitor.urge();
+    return this.#added(read, this.#serverFor(read) !== -1);
   }
 
   /** Waits for a primary, until `deadlineMs` of the monitor's clock. */
   waitForPrimary(deadlineMs: number, done: Arrived): Waiter {
-    return this.#add(null, deadlineMs, done);
+    const entry = { ...this.#entry(deadlineMs, this.#forPrimary, () => done(-1)), done };
+    this.#forPrimary.push(entry);
+    return this.#added(entry, this.#monitor.primary() !== -1);
   }
 
-  readonly #sampleWaiters = new Set<{
-    momentMs: number;
-    done: (lsn: Lsn | null) => void;
-    timer: NodeJS.Timeout;
-  }>();
+  /**
+   * Waits for a position of the primary's log that covers every commit acknowledged before
+   * `momentMs`, until `deadlineMs`; null: none was to be had. Only samples of the present primary
+   * count: what a former one has acknowledged is covered as far as it has survived.
+   */
   waitForSample(momentMs: number, deadlineMs: number, done: (lsn: Lsn | null) => void): Waiter {
     const entry = {
+      ...this.#entry(deadlineMs, this.#forSample, () => done(null)),
       momentMs,
       done,
-      timer: setTimeout(
-        () => {
-          this.#sampleWaiters.delete(entry);
-          done(null);
-        },
-        Math.max(0, deadlineMs - this.#monitor.now()),
-      ),
     };
-    this.#sampleWaiters.add(entry);
-    setImmediate(() => this.#settleSamples());
+    this.#forSample.push(entry);
+    this.#widen(momentMs);
     this.#monitor.urge();
-    return {
-      cancel: () => {
-        this.#sampleWaiters.delete(entry);
-        clearTimeout(entry.timer);
-      },
-    };
-  }
-  #settleSamples(): void {
-    for (const entry of [...this.#sampleWaiters]) {
-      const lsn = this.#monitor.clock.lsnCovering(entry.momentMs);
-      if (lsn === null) continue;
-      this.#sampleWaiters.delete(entry);
-      clearTimeout(entry.timer);
-      entry.done(lsn);
-    }
+    return this.#added(entry, this.#monitor.clock.lsnCovering(momentMs) !== null);
   }
 
   /**
@@ -114,7 +132,12 @@ export class Gate implements SampleDemand {
     const mustAskPrimary = momentMs > clock.newestPrimarySampleMs;
     if (mustAskPrimary && this.#monitor.primary() === -1) return true;
     const nowMs = this.#monitor.now();
-    const sentMs = Math.max(momentMs, clock.expectedFlushMs(requirement.freshAsOfMs, nowMs));
+    const { minLsn } = requirement;
+    const sentMs = Math.max(
+      momentMs,
+      clock.expectedFlushMs(requirement.freshAsOfMs, nowMs),
+      minLsn === null ? NEVER : clock.firstSeenMs(minLsn),
+    );
     for (const state of nodes) {
       if (state.role !== 'replica' || !clock.isKnown(state.node)) continue;
       const expectedMs = Math.max(nowMs, sentMs + clock.expectedLagMs(state.node, nowMs));
@@ -123,7 +146,7 @@ export class Gate implements SampleDemand {
     return true;
   }
 
-  /** Answers -1 to everybody who waits, and from now on at once. */
+  /** Answers everybody who waits with nothing, and from now on at once. */
   close(): void {
     this.#closed = true;
     this.#settle();
@@ -131,54 +154,65 @@ export class Gate implements SampleDemand {
 
   isUrgent(node: number): boolean {
     const { clock } = this.#monitor;
-    if (node === this.#monitor.primary())
-      for (const w of this.#sampleWaiters)
-        if (w.momentMs > clock.newestPrimarySampleMs) return true;
-    if (this.#latestSinceMs === NEVER) return false;
+    const areReads = !this.#byMoment.isEmpty || !this.#byLsn.isEmpty;
     if (node === this.#monitor.primary()) {
+      if (!areReads && this.#forSample.isEmpty) return false;
       const isKnown = this.#latestMomentMs <= clock.newestPrimarySampleMs;
-      return !isKnown || !clock.isFlushed(this.#latestMomentMs);
+      return !isKnown || (areReads && !clock.isFlushed(this.#latestMomentMs));
     }
-    if (!clock.isKnown(node)) return false;
+    if (!areReads || !clock.isKnown(node)) return false;
     // Either the primary's sample to reach is known, or the replica was not asked since.
+    const earliest = this.#byMoment.peek();
     return (
-      this.#earliestMomentMs <= clock.newestPrimarySampleMs ||
+      this.#byLsn.peek() !== null ||
+      (earliest !== null &&
+        sufficientMomentMs(earliest.requirement) <= clock.newestPrimarySampleMs) ||
       this.#latestSinceMs > clock.replicaSampleMs(node)
     );
   }
 
   progressed(): void {
-    this.#settleSamples();
-    // The extremes of waiters that were cancelled are set right here too.
-    if (this.#waiting.size > 0 || this.#latestSinceMs !== NEVER) this.#settle();
+    if (this.#size > 0) this.#settle();
   }
 
   primaryChanged(): void {
     this.progressed();
   }
 
-  #add(requirement: ReadRequirement | null, deadlineMs: number, done: Arrived): Waiter {
-    const momentMs = requirement === null ? NEVER : sufficientMomentMs(requirement);
-    const sinceMs = this.#monitor.now();
-    const waiting: Waiting = { requirement, momentMs, sinceMs, deadlineMs, done };
-    this.#waiting.add(waiting);
-    if (requirement !== null) this.#widen(waiting);
-    // What is satisfied already, or too late already, is answered by the timer.
-    const ready = this.#closed || this.#serverFor(waiting) !== -1;
-    this.#arm(ready ? sinceMs : deadlineMs);
-    if (requirement !== null) this.#monitor.urge();
-    return { cancel: () => this.#waiting.delete(waiting) };
+  #entry(deadlineMs: number, home: TimedWaiting['home'], giveUp: () => void): TimedWaiting {
+    return { order: ++this.#order, isOver: false, deadlineMs, home, giveUp };
   }
 
-  #widen(waiting: Waiting): void {
-    this.#earliestMomentMs = Math.min(this.#earliestMomentMs, waiting.momentMs);
-    this.#latestMomentMs = Math.max(this.#latestMomentMs, waiting.momentMs);
-    this.#latestSinceMs = Math.max(this.#latestSinceMs, waiting.sinceMs);
+  /** What is satisfied already, or too late already, is answered by the timer. */
+  #added(entry: TimedWaiting, isReady: boolean): Waiter {
+    this.#deadlines.push(entry);
+    this.#size += 1;
+    this.#arm(isReady || this.#closed ? NEVER : entry.deadlineMs);
+    return { cancel: () => this.#end(entry) };
+  }
+
+  #widen(momentMs: number): void {
+    this.#latestMomentMs = Math.max(this.#latestMomentMs, momentMs);
+    this.#latestSinceMs = this.#monitor.now();
+  }
+
+  /** False: it was over already. */
+  #end(entry: TimedWaiting): boolean {
+    if (entry.isOver) return false;
+    entry.isOver = true;
+    entry.home.noteOver();
+    this.#deadlines.noteOver();
+    this.#size -= 1;
+    if (this.#size === 0) {
+      this.#latestMomentMs = NEVER;
+      this.#latestSinceMs = NEVER;
+      this.#disarm();
+    }
+    return true;
   }
 
   /** The node that serves it now, -1 if there is none. */
-  #serverFor({ requirement }: Waiting): number {
-    if (requirement === null) return this.#monitor.primary();
+  #serverFor({ requirement }: WaitingRead): number {
     const { nodes } = this.#monitor;
     const previous = requirement.previousNode;
     if (previous !== -1 && this.#monitor.isEligible(previous, requirement)) return previous;
@@ -191,38 +225,70 @@ export class Gate implements SampleDemand {
     return -1;
   }
 
-  /** It is overdue, or replicas will not be sent in time what it waits for. */
-  #isInVain({ requirement, deadlineMs }: Waiting, nowMs: number): boolean {
-    if (deadlineMs <= nowMs) return true;
-    if (requirement === null) return false;
-    return this.#monitor.clock.expectedFlushMs(requirement.freshAsOfMs, nowMs) > deadlineMs;
+  /** Answers everybody for whom there is an answer; everybody in vain gets nothing. */
+  #settle(): void {
+    const answers: Answer[] = [];
+    if (this.#closed) {
+      this.#deadlines.visitAll((entry) => answers.push({ entry, call: entry.giveUp }));
+    } else {
+      this.#judgeReads(answers);
+      this.#judgeOthers(answers);
+      this.#judgeDeadlines(answers);
+    }
+    answers.sort((a, b) => a.entry.order - b.entry.order);
+    // First all judgements, then the calls: these may cancel others or begin to wait again.
+    for (const { entry, call } of answers) if (this.#end(entry)) call();
+    this.#disarm();
+    const next = this.#deadlines.peek();
+    if (next !== null) this.#arm(this.#closed ? NEVER : next.deadlineMs);
   }
 
-  /** Answers everybody for whom there is an answer; everybody in vain gets -1. */
-  #settle(): void {
-    const nowMs = this.#monitor.now();
-    const answered: Waiting[] = [];
-    const answers: number[] = [];
-    let nextDeadlineMs = FOREVER;
-    this.#earliestMomentMs = FOREVER;
-    this.#latestMomentMs = NEVER;
-    this.#latestSinceMs = NEVER;
-    for (const waiting of this.#waiting) {
-      const node = this.#closed ? -1 : this.#serverFor(waiting);
-      if (node !== -1 || this.#closed || this.#isInVain(waiting, nowMs)) {
-        answered.push(waiting);
-        answers.push(node);
-      } else {
-        nextDeadlineMs = Math.min(nextDeadlineMs, waiting.deadlineMs);
-        if (waiting.requirement !== null) this.#widen(waiting);
-      }
+  #judgeReads(answers: Answer[]): void {
+    const { clock, nodes } = this.#monitor;
+    let freshestMs = NEVER;
+    let furthestLsn = 0n;
+    for (const { node, role, replayLsn } of nodes) {
+      if (role !== 'replica') continue;
+      freshestMs = Math.max(freshestMs, clock.freshAsOfMs(node));
+      if (replayLsn !== null && replayLsn > furthestLsn) furthestLsn = replayLsn;
     }
-    this.#disarm();
-    this.#arm(nextDeadlineMs);
-    // First all judgements, then the calls: these may cancel others or begin to wait again.
-    answered.forEach((waiting, i) => {
-      if (this.#waiting.delete(waiting)) waiting.done(answers[i]!);
+    const judge = (entry: WaitingRead) => {
+      const node = this.#serverFor(entry);
+      if (node !== -1) answers.push({ entry, call: () => entry.done(node) });
+    };
+    this.#byMoment.visitUpTo(freshestMs, judge);
+    this.#byLsn.visitUpTo(furthestLsn, judge);
+    // Replicas will not be sent in time what some of them wait for.
+    if (this.#latestMomentMs === NEVER || clock.isFlushed(this.#latestMomentMs)) return;
+    const nowMs = this.#monitor.now();
+    const judgeFlush = (entry: WaitingRead) => {
+      const { requirement, deadlineMs, giveUp } = entry;
+      if (clock.expectedFlushMs(requirement.freshAsOfMs, nowMs) > deadlineMs) {
+        answers.push({ entry, call: giveUp });
+      }
+    };
+    this.#byMoment.visitAll(judgeFlush);
+    this.#byLsn.visitAll(judgeFlush);
+  }
+
+  #judgeOthers(answers: Answer[]): void {
+    const { clock } = this.#monitor;
+    const primary = this.#monitor.primary();
+    if (primary !== -1) {
+      this.#forPrimary.visitAll((entry) =>
+        answers.push({ entry, call: () => entry.done(primary) }),
+      );
+    }
+    this.#forSample.visitUpTo(clock.newestPrimarySampleMs, (entry) => {
+      const lsn = clock.lsnCovering(entry.momentMs);
+      if (lsn !== null) answers.push({ entry, call: () => entry.done(lsn) });
     });
+  }
+
+  #judgeDeadlines(answers: Answer[]): void {
+    this.#deadlines.visitUpTo(this.#monitor.now(), (entry) =>
+      answers.push({ entry, call: entry.giveUp }),
+    );
   }
 
   #arm(dueMs: number): void {

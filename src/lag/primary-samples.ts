@@ -83,6 +83,12 @@ export class PrimarySamples {
     return this.#lsns[low] ?? null;
   }
 
+  /** When this position or a later one was first seen; -Infinity if none was. */
+  firstSeenMs(lsn: Lsn): number {
+    const above = this.#firstAbove((lsn - 1n) as Lsn);
+    return this.#firstSentAtMs[above] ?? Number.NEGATIVE_INFINITY;
+  }
+
   /** When a position beyond `replayLsn` was first seen; Infinity if none was. */
   firstBeyondMs(replayLsn: Lsn): number {
     return this.#firstSentAtMs[this.#firstAbove(replayLsn)] ?? Number.POSITIVE_INFINITY;
