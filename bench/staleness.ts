@@ -2,6 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { help, parseOptions } from './staleness/options.ts';
+import { stalenessPlot } from './staleness/plot.ts';
 import { runStaleness } from './staleness/run.ts';
 import { brokenLines, staleReport } from './staleness/tables.ts';
 
@@ -15,6 +16,7 @@ if (options === null) {
     await mkdir(dirname(options.output), { recursive: true });
     await writeFile(`${options.output}.json`, `${JSON.stringify(results, null, 1)}\n`);
     await writeFile(`${options.output}.md`, staleReport(results, 'markdown'));
+    await writeFile(`${options.output}.svg`, stalenessPlot(results));
   }
   process.exitCode = brokenLines(results).length === 0 ? 0 : 1;
 }

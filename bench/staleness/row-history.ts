@@ -18,9 +18,12 @@ export class RowHistory {
     this.#acknowledgedAtMs.push(atMs);
   }
 
-  /** For how long a newer version had been acknowledged when a read that returned this one was sent; 0: it was the newest. */
-  ageMs(version: number, sentMs: number): number {
+  /**
+   * For how long a newer version had been acknowledged when a read that returned this one was
+   * sent; null: it was the newest.
+   */
+  ageMs(version: number, sentMs: number): number | null {
     const replacedAtMs = this.#acknowledgedAtMs[version + 1];
-    return replacedAtMs === undefined ? 0 : Math.max(0, sentMs - replacedAtMs);
+    return replacedAtMs === undefined || replacedAtMs > sentMs ? null : sentMs - replacedAtMs;
   }
 }

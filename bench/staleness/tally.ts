@@ -9,8 +9,8 @@ export interface ReadSeen {
   readonly behindOwnWrite: boolean;
   /** Older than what this session had read of the row before. */
   readonly wentBack: boolean;
-  /** For how long what it returned had been out of date when it was sent; 0: it was current. */
-  readonly ageMs: number;
+  /** For how long what it returned had been out of date when it was sent; null: it was current. */
+  readonly ageMs: number | null;
   readonly latencyMs: number;
 }
 
@@ -36,7 +36,8 @@ export class Tally {
     if (read.onReplica) this.onReplicas += 1;
     if (read.behindOwnWrite) this.staleReads += 1;
     if (read.wentBack) this.wentBack += 1;
-    if (read.ageMs > 0) this.outdated += 1;
+    if (read.ageMs === null) return;
+    this.outdated += 1;
     this.oldestMs = Math.max(this.oldestMs, read.ageMs);
   }
 
