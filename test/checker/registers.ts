@@ -1,5 +1,3 @@
-import type { LogEntry } from './history.ts';
-
 /** Few enough to meet each other often, many enough not to wait for each other's locks always. */
 export const registerCount = 16;
 
@@ -35,4 +33,3 @@ export const writeSql = (register: number | '$1', writer: number | '$2') =>
   `update registers set v = v + 1, w = ${writer} where id = ${register} returning ${columns}`;
 
 export const readLogSql = 'select register, version, writer, port from log';
-export type LogRow = LogEntry;

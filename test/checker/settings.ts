@@ -28,6 +28,15 @@ function staleness(session: Session): Promise<void> {
   return set(session, `set tidemark.max_staleness = ${maxStalenessMs}`, { maxStalenessMs });
 }
 
+/** How long reads wait, and what becomes of them then: changes no promise. */
+async function waiting(session: Session): Promise<void> {
+  const { random } = session;
+  await run(session, `set tidemark.wait_timeout = ${random.pick([0, 5, 100])}`);
+  if (session.isOver) return;
+  const choice = random.weighted({ primary: 3, error: 1 });
+  await run(session, `set tidemark.on_timeout = '${choice}'`);
+}
+
 /** A SET that a rollback takes back changes nothing. */
 async function rolledBack(session: Session): Promise<void> {
   await run(session, 'begin');
@@ -63,10 +72,11 @@ export function dropToken(session: Session): Promise<void> {
   return set(session, "set tidemark.min_lsn = ''", { token: null });
 }
 
-const forms = { level, staleness, rolledBack, reset, take, give, dropToken } as const;
+const forms = { level, staleness, waiting, rolledBack, reset, take, give, dropToken } as const;
 const weights = {
   level: 6,
   staleness: 2,
+  waiting: 1,
   rolledBack: 1,
   reset: 1,
   take: 6,
