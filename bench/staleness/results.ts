@@ -8,7 +8,7 @@ export interface StalenessResults {
   /** ISO 8601, when it ended. */
   readonly at: string;
   readonly machine: Machine;
-  readonly options: StalenessOptions;
+  readonly options: Omit<StalenessOptions, 'output'>;
   readonly postgres: Readonly<Record<string, string>>;
   /** What was not compared, and why. */
   readonly leftOut: readonly string[];

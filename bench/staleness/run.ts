@@ -29,6 +29,7 @@ export async function runStaleness(
   progress: Progress,
 ): Promise<StalenessResults> {
   const machine = describeMachine();
+  const { output: _, ...settings } = options;
   const folder = await watchedFolder();
   try {
     const cluster = await startTestCluster({
@@ -51,7 +52,7 @@ export async function runStaleness(
         return {
           at: new Date().toISOString(),
           machine,
-          options,
+          options: settings,
           postgres: await describePostgres(cluster),
           leftOut: leftOut(pgpool, options),
           targets: targets.map(({ key, name, promise, settings }) => ({

@@ -1,5 +1,6 @@
 import type { LatencySummary } from '../support/latencies.ts';
 import { type Column, markdownTable, textTable } from '../support/text-table.ts';
+import { aimLines } from './aims.ts';
 import type { StalenessResults } from './results.ts';
 import type { Outcome } from './summary.ts';
 
@@ -9,7 +10,7 @@ const baselineKey = 'primary-only';
 type Format = 'text' | 'markdown';
 
 /** The results in words and tables. */
-export function staleReport(results: StalenessResults, format: Format): string {
+export function stalenessReport(results: StalenessResults, format: Format): string {
   const heading = (title: string) => (format === 'markdown' ? `## ${title}` : `== ${title} ==`);
   const table = format === 'markdown' ? markdownTable : textTable;
   const parts = [
@@ -30,6 +31,8 @@ export function staleReport(results: StalenessResults, format: Format): string {
     heading('Why Tidemark sent requests where it did'),
     table(reasonColumns, reasonRows(results)),
   );
+  const aims = aimLines(results);
+  if (aims.length > 0) parts.push(heading('Aims'), bullets(aims));
   const broken = brokenLines(results);
   parts.push(heading('Promises kept'), broken.length === 0 ? 'All of them.' : bullets(broken));
   return `${parts.join('\n\n')}\n`;

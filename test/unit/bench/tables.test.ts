@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { aimLines } from '../../../bench/staleness/aims.ts';
 import { summarise } from '../../../bench/staleness/summary.ts';
-import { brokenLines, staleReport } from '../../../bench/staleness/tables.ts';
+import { brokenLines, stalenessReport } from '../../../bench/staleness/tables.ts';
 import { markdownTable, textTable } from '../../../bench/support/text-table.ts';
 import { primaryOnly, resultsOfARun, tallyOf } from './results-of-a-run.ts';
 
@@ -36,7 +37,7 @@ describe('tables', () => {
 
 describe('the report of the staleness bench', () => {
   it.each(['text', 'markdown'] as const)('shows shares, percentiles and ratios as %s', (format) => {
-    const report = staleReport(resultsOfARun(), format);
+    const report = stalenessReport(resultsOfARun(), format);
     const cells = report
       .split('\n')
       .filter((line) => line.includes('Two DSNs'))
@@ -49,11 +50,26 @@ describe('the report of the staleness bench', () => {
   });
 
   it('says what was compared on what, what each promises, and what was left out', () => {
-    const report = staleReport(resultsOfARun(), 'markdown');
+    const report = stalenessReport(resultsOfARun(), 'markdown');
     for (const part of ['fsync on', 'v20.19.0', '2 cores', 'Pgpool-II: not here.', '| nothing |']) {
       expect(report).toContain(part);
     }
     expect(report).toContain('All of them.');
+  });
+
+  it('holds the shares of the levels against their aims, with healthy replicas', () => {
+    const results = resultsOfARun();
+    const outcomes = (['session', 'strong'] as const).map((level) => {
+      const target = { ...primaryOnly, key: `tidemark-${level}`, name: level };
+      return summarise(target, tallyOf(1, 100, 0, 90));
+    });
+    const delays = [{ delayMs: 0, measuredMs: [], outcomes }];
+    const [session, strong, ...others] = aimLines({ ...results, delays });
+    expect(session).toMatch(/^session, .* 90\.0 % .* 95 % .*: missed$/);
+    expect(strong).toMatch(/^strong, .* 90\.0 % .* 80 % .*: met$/);
+    expect(others).toEqual([]);
+    expect(aimLines({ ...results, delays: [{ ...delays[0]!, delayMs: 50 }] })).toEqual([]);
+    expect(stalenessReport({ ...results, delays }, 'markdown')).toContain(`- ${strong}`);
   });
 
   it('lists the promises that were broken', () => {
@@ -64,6 +80,6 @@ describe('the report of the staleness bench', () => {
     expect(lines).toContain(
       "Primary only, replicas 50 ms behind: 3 reads missed the session's own write",
     );
-    expect(staleReport({ ...results, delays }, 'text')).toContain(lines[0]);
+    expect(stalenessReport({ ...results, delays }, 'text')).toContain(lines[0]);
   });
 });
