@@ -369,7 +369,59 @@ describe("the proxy's own queries", () => {
   });
 });
 
+describe('a ReadyForQuery that the sink keeps', () => {
+  it.each([false, true])('is not forwarded, everything before it is (held back: %s)', (holding) => {
+    const { socket, sink, connection } = checkedOut([steps.query], holding);
+    sink.keepsReadyForQuery = true;
+    socket.deliver(Buffer.concat([description, row, selected, readyForQueryIdle]));
+    expect(sink.types).toBe('TDC');
+    expect(sink.events).toEqual(['ready I']);
+    expect(connection.isReleasable).toBe(true);
+  });
+
+  it('is that of its own exchange alone', () => {
+    const { socket, sink, connection } = checkedOut([steps.query]);
+    sink.keepsReadyForQuery = true;
+    const other = new RecordingSink();
+    const next = new Exchange(other);
+    next.reset(false);
+    next.steps.push(steps.query);
+    connection.expect(next);
+    const reply = Buffer.concat([selected, readyForQueryIdle]);
+    socket.deliver(Buffer.concat([reply, reply]));
+    expect([sink.types, other.types]).toEqual(['C', 'CZ']);
+  });
+});
+
+describe('a long batch', () => {
+  it('keeps no steps that are done', () => {
+    const { socket, connection, exchange } = checkedOut([steps.parse]);
+    for (let part = 0; part < 1_000; part++) {
+      socket.deliver(parseComplete);
+      exchange.makeRoom();
+      exchange.steps.push(steps.parse);
+      connection.expectMore(exchange);
+      expect(exchange.steps.length).toBeLessThan(3);
+    }
+  });
+});
+
 describe('holding back', () => {
+  it('ends where a server says more than is worth keeping before its result', () => {
+    const { socket, sink } = checkedOut([steps.query], true);
+    const long = noticeResponse(report('NOTICE', '00000', 'x'.repeat(64 * 1024)));
+    for (let sent = 0; sent < 3; sent++) {
+      socket.deliver(long);
+      expect(sink.types).toBe('');
+    }
+    socket.deliver(long);
+    expect(sink.types).toBe('NNNN');
+    // What was shown cannot be taken back.
+    sink.runsElsewhere = true;
+    socket.deliver(error);
+    expect(sink.events).toEqual(['refused']);
+  });
+
   const extended = [steps.parse, steps.bind, steps.describe, steps.execute, steps.sync];
 
   it('keeps everything until the first row', () => {
