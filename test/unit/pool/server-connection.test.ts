@@ -407,21 +407,6 @@ describe('a long batch', () => {
 });
 
 describe('holding back', () => {
-  it('ends where a server says more than is worth keeping before its result', () => {
-    const { socket, sink } = checkedOut([steps.query], true);
-    const long = noticeResponse(report('NOTICE', '00000', 'x'.repeat(64 * 1024)));
-    for (let sent = 0; sent < 3; sent++) {
-      socket.deliver(long);
-      expect(sink.types).toBe('');
-    }
-    socket.deliver(long);
-    expect(sink.types).toBe('NNNN');
-    // What was shown cannot be taken back.
-    sink.runsElsewhere = true;
-    socket.deliver(error);
-    expect(sink.events).toEqual(['refused']);
-  });
-
   const extended = [steps.parse, steps.bind, steps.describe, steps.execute, steps.sync];
 
   it('keeps everything until the first row', () => {
