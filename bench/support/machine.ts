@@ -1,5 +1,8 @@
+import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { cpus, loadavg, totalmem } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 /** What the numbers were measured on. Nothing in it names the machine or its owner. */
 export interface Machine {
@@ -24,7 +27,16 @@ export function describeMachine(): Machine {
   };
 }
 
+/** Of package.json, and the commit where this is a git checkout, with `dirty` if it was changed. */
 export async function readProductVersion(): Promise<string> {
   const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
+  const { version } = JSON.parse(text) as { version: string };
+  const cwd = fileURLToPath(new URL('.', import.meta.url));
+  try {
+    const args = ['describe', '--always', '--dirty', '--exclude', '*'];
+    const { stdout } = await promisify(execFile)('git', args, { cwd });
+    return `${version} (${stdout.trim()})`;
+  } catch {
+    return version;
+  }
 }
