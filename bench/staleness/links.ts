@@ -63,9 +63,19 @@ export interface SplitOptions {
 
 /** The application's own splitter: writes to the primary's DSN, reads to the replicas' in turn. */
 export async function splitLink(options: SplitOptions): Promise<Link> {
-  const primary = await connect(options.primary, undefined);
-  const replicas: pg.Client[] = [];
-  for (const login of options.replicas) replicas.push(await connect(login, undefined));
+  const clients: pg.Client[] = [];
+  const close = async () => {
+    await Promise.all(clients.map((client) => client.end()));
+  };
+  try {
+    for (const login of [options.primary, ...options.replicas]) {
+      clients.push(await connect(login, undefined));
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const [primary, ...replicas] = clients as [pg.Client, ...pg.Client[]];
   const primaryPort = options.primary.port;
   let turn = options.turn;
   let wroteMs = Number.NEGATIVE_INFINITY;
@@ -79,8 +89,6 @@ export async function splitLink(options: SplitOptions): Promise<Link> {
       const replica = replicas[turn++ % replicas.length];
       return read(isPinned || replica === undefined ? primary : replica, row, primaryPort);
     },
-    async close() {
-      for (const client of [primary, ...replicas]) await client.end();
-    },
+    close,
   };
 }

@@ -18,7 +18,7 @@ export interface Phase {
   over: boolean;
 }
 
-/** One session: it alone writes its own row, and remembers what it has read of every row. */
+/** One connection: it alone writes its own row, and remembers what it has read of every row. */
 export class Session {
   readonly #link: Link;
   readonly #own: RowHistory;
@@ -42,12 +42,15 @@ export class Session {
     this.#phase = phase;
   }
 
-  /** Writes and reads until the phase is over. Ends early when a statement fails, which is tallied. */
+  /** Writes and reads until the phase is over or the connection lost. What fails is tallied. */
   async run(): Promise<void> {
-    try {
-      while (!this.#phase.over) await this.#cycle();
-    } catch (error) {
-      this.#phase.tally?.sawError(error);
+    while (!this.#phase.over) {
+      try {
+        await this.#cycle();
+      } catch (error) {
+        this.#phase.tally?.sawError(error);
+        if (!isOfStatement(error)) return;
+      }
     }
   }
 
@@ -98,4 +101,9 @@ export class Session {
       latencyMs: answeredMs - sentMs,
     });
   }
+}
+
+/** A server's ERROR ends the statement; FATAL, and what is no answer of a server, the connection. */
+function isOfStatement(error: unknown): boolean {
+  return (error as { severity?: string }).severity === 'ERROR';
 }

@@ -24,7 +24,7 @@ async function play(server: Server): Promise<Tally> {
     },
     async read(row) {
       const answer = server(row, written, reads++);
-      phase.over = reads === 2 * traffic.ownReads;
+      phase.over = reads >= 2 * traffic.ownReads;
       return answer;
     },
     close: async () => undefined,
@@ -80,14 +80,21 @@ describe('a session of the staleness bench', () => {
     expect(summarise(target({ ...none, maxAgeMs: 0 }), tally).broken).toHaveLength(1);
   });
 
-  it('ends at an error, which it counts by its code', async () => {
-    const tally = await play((_row, written, read) => {
-      if (read === 1) throw Object.assign(new Error('gone'), { code: '57P01' });
-      return { version: written, onReplica: true };
+  it('goes on after an error of a statement, and ends with its connection', async () => {
+    const failing = (severity: string) =>
+      play((_row, written, read) => {
+        if (read === 1) throw Object.assign(new Error('gone'), { code: '40001', severity });
+        return { version: written, onReplica: true };
+      });
+    const errors = { '40001': 1 };
+    // The rest of the first cycle is left out.
+    expect(summarise(target(vowsAll), await failing('ERROR'))).toMatchObject({
+      ownReads: 4,
+      errors,
     });
-    expect(summarise(target(vowsAll), tally)).toMatchObject({
+    expect(summarise(target(vowsAll), await failing('FATAL'))).toMatchObject({
       ownReads: 1,
-      errors: { '57P01': 1 },
+      errors,
     });
   });
 });
