@@ -89,7 +89,7 @@ describe('a session of the staleness bench', () => {
     const errors = { '40001': 1 };
     // The rest of the first cycle is left out.
     expect(summarise(target(vowsAll), await failing('ERROR'))).toMatchObject({
-      ownReads: 4,
+      ownReads: 5,
       errors,
     });
     expect(summarise(target(vowsAll), await failing('FATAL'))).toMatchObject({
