@@ -2,6 +2,15 @@ import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestCluster, type TestCluster } from '../support/cluster.ts';
 import { eventually, startTestProxy, type TestProxy } from '../support/proxy.ts';
+import {
+  code,
+  metric,
+  option,
+  route,
+  show,
+  whilePaused,
+  withClients,
+} from '../support/sessions.ts';
 
 let cluster: TestCluster;
 /** Two proxies in front of the same cluster. */
@@ -25,52 +34,12 @@ afterAll(async () => {
   await cluster?.stop();
 });
 
-async function withClients<T>(
-  run: (...clients: pg.Client[]) => Promise<T>,
-  ...configs: [TestProxy, pg.ClientConfig?][]
-): Promise<T> {
-  const clients = await Promise.all(configs.map(([at, config]) => at.client(config)));
-  try {
-    return await run(...clients);
-  } finally {
-    await Promise.all(clients.map((client) => client.end()));
-  }
-}
-
-async function show(client: pg.Client, name: string): Promise<string> {
-  const { rows } = await client.query({ text: `show tidemark.${name}`, rowMode: 'array' });
-  return rows[0]?.[0];
-}
-const route = async (client: pg.Client) => (await client.query('show tidemark.route')).rows[0];
 const value = async (client: pg.Client, id: number) =>
   (await client.query('select v from t where id = $1', [id])).rows[0].v;
 const bump = (client: pg.Client, id: number) =>
   client
     .query('update t set v = v + 1 where id = $1 returning v', [id])
     .then(({ rows }) => rows[0].v);
-const code = async (running: Promise<unknown>): Promise<string> => {
-  try {
-    await running;
-    return 'no error';
-  } catch (error) {
-    return (error as pg.DatabaseError).code ?? String(error);
-  }
-};
-
-/** Both replicas stand still while this runs; they go on when `resume` is called, or at its end. */
-async function whilePaused<T>(run: (resume: () => Promise<void>) => Promise<T>): Promise<T> {
-  const resume = async () => {
-    for (const replica of cluster.replicas) await replica.resumeReplay();
-  };
-  for (const replica of cluster.replicas) await replica.pauseReplay();
-  try {
-    return await run(resume);
-  } finally {
-    await resume();
-    await cluster.waitForCatchup();
-  }
-}
-
 describe('a token', () => {
   it('covers what its session wrote, at another proxy, on a new connection and in a hint', async () => {
     await withClients(
@@ -102,7 +71,7 @@ describe('a token', () => {
   });
 
   it('is waited for, and the read served by the replica that gets there', async () => {
-    await whilePaused(async (resume) => {
+    await whilePaused(cluster, async (resume) => {
       const [{ lsn }] = await cluster.primary
         .query('update t set v = v + 1 where id = 2')
         .then(() => cluster.primary.query('select pg_current_wal_insert_lsn()::text as lsn'));
@@ -124,7 +93,7 @@ describe('a token', () => {
           expect(answered).toBe(before + 1);
           expect(await route(reader)).toMatchObject({ role: 'replica', reason: 'read-waited' });
         },
-        [proxy, { options: '-c tidemark.consistency=eventual' }],
+        [proxy, option('consistency', 'eventual')],
       );
     });
   });
@@ -174,7 +143,7 @@ describe('a token', () => {
         await reader.query(`set tidemark.min_lsn = '${tokens[2]}'`);
         expect(await value(reader, 4)).toBe(version + 1);
       },
-      [proxy, { options: '-c tidemark.report_lsn=on' }],
+      [proxy, option('report_lsn', 'on')],
       [other],
     );
   });
@@ -197,12 +166,12 @@ describe('a token', () => {
           expect(await code(client.query(hinted)), token).toBe('22023');
         }
         expect(await show(client, 'min_lsn')).toBe('');
-        expect(await code(proxy.client({ options: '-c tidemark.min_lsn=garbage' }))).toBe('22023');
+        expect(await code(proxy.client(option('min_lsn', 'garbage')))).toBe('22023');
         await withClients(
           async (late) => {
             expect(await code(late.query('select 1'))).toBe('22023');
           },
-          [proxy, { options: '-c tidemark.min_lsn=FFFFFFFF/0' }],
+          [proxy, option('min_lsn', 'FFFFFFFF/0')],
         );
       },
       [proxy],
@@ -230,12 +199,6 @@ describe('a token', () => {
   });
 });
 
-async function metric(at: TestProxy, name: string): Promise<number> {
-  const text = await (await fetch(`${at.httpUrl}/metrics`)).text();
-  const lines = text.split('\n').filter((line) => line.startsWith(name));
-  return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
-}
-
 describe('a strong read', () => {
   it('sees every commit that was acknowledged to anybody, from a replica', async () => {
     await withClients(
@@ -250,7 +213,7 @@ describe('a strong read', () => {
         }
         expect(onReplica).toBe(50);
       },
-      [proxy, { options: '-c tidemark.consistency=strong' }],
+      [proxy, option('consistency', 'strong')],
     );
   });
 
@@ -271,7 +234,7 @@ describe('a strong read', () => {
         expect(await value(reader, 6)).toBe(v);
         // What its snapshot cannot have is refused rather than served stale.
         const hinted = '/* tidemark: consistency=strong */ select v from t where id = 6';
-        await whilePaused(async () => {
+        await whilePaused(cluster, async () => {
           await cluster.primary.query('update t set v = v + 1 where id = 6');
           expect(await code(reader.query(hinted))).toBe('25001');
         });
@@ -293,14 +256,14 @@ describe('a global read', () => {
         }
       },
       [proxy],
-      [proxy, { options: '-c tidemark.consistency=global' }],
+      [proxy, option('consistency', 'global')],
     );
   });
 });
 
 describe('a read for which no replica is fresh enough', () => {
   it('goes to the primary, or fails, as the session says', async () => {
-    await whilePaused(async () => {
+    await whilePaused(cluster, async () => {
       await withClients(
         async (client) => {
           await client.query('set tidemark.wait_timeout = 1');
@@ -330,7 +293,7 @@ describe('a read for which no replica is fresh enough', () => {
       freshness: { waitTimeoutMs: 200, fallbackReadsMax: 1 },
     });
     try {
-      await whilePaused(async () => {
+      await whilePaused(cluster, async () => {
         await withClients(
           async (first, second, locker) => {
             await bump(first, 9);
@@ -378,7 +341,7 @@ describe('the settings', () => {
           expect(await show(own, 'consistency')).toBe('global');
         },
         [configured],
-        [configured, { options: '-c tidemark.consistency=global' }],
+        [configured, option('consistency', 'global')],
       );
     } finally {
       await configured.stop();
@@ -407,7 +370,7 @@ describe('the settings', () => {
         expect(await code(client.query("set tidemark.consistency = 'storng'"))).toBe('22023');
         expect(await code(client.query("set tidemark.lsn = '0/1'"))).toBe('55P02');
         expect(await code(client.query('show tidemark.lag'))).toBe('42704');
-        expect(await code(proxy.client({ options: '-c tidemark.consistency=x' }))).toBe('22023');
+        expect(await code(proxy.client(option('consistency', 'x')))).toBe('22023');
         expect(await code(client.query('/* tidemark: consistency=x */ select 1'))).toBe('22023');
       },
       [proxy],
