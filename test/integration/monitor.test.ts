@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Gate } from '../../src/lag/gate.ts';
-import { formatLsn, type Lsn, parseLsn } from '../../src/lag/lsn.ts';
+import { formatLsn, type Lsn } from '../../src/lag/lsn.ts';
 import { Monitor } from '../../src/lag/monitor.ts';
 import type { MonitorEvent } from '../../src/lag/monitor-event.ts';
 import type { NodeSample } from '../../src/lag/node-probe.ts';
@@ -16,9 +16,9 @@ import {
   type TestCluster,
   type TestNode,
 } from '../support/cluster.ts';
+import { fillPage, PAGE_BYTES } from '../support/fill-page.ts';
 
 const MAX_STALENESS_MS = 1000;
-const PAGE_BYTES = 8192;
 
 let cluster: TestCluster;
 let monitor: Monitor;
@@ -245,29 +245,6 @@ describe('a monitor of a healthy cluster', () => {
     }
   });
 });
-
-/** Logs a record that ends exactly on a page boundary; resolves with the insert position then. */
-async function fillPage(primary: TestNode) {
-  const emit = (bytes: number) =>
-    primary.query(`select pg_logical_emit_message(false, 't', repeat('x', ${bytes}))`);
-  const position = async () => {
-    const [row] = await primary.query('select pg_current_wal_insert_lsn()::text as lsn');
-    return parseLsn(row.lsn as string);
-  };
-  for (let attempt = 0; attempt < 200; attempt++) {
-    // What a record adds to its message, measured where it does not cross a page.
-    const start = await position();
-    await emit(1000);
-    const end = await position();
-    const overhead = Number(end - start) - 1000;
-    const left = PAGE_BYTES - Number(end % BigInt(PAGE_BYTES));
-    if (overhead > 100 || left < overhead + 300) continue;
-    await emit(left - overhead);
-    const lsn = await position();
-    if (lsn % BigInt(PAGE_BYTES) === 24n) return lsn;
-  }
-  throw new Error('no record ended on a page boundary');
-}
 
 describe('a monitor of a cluster that breaks', () => {
   beforeEach(async () => {

@@ -1,0 +1,28 @@
+import { type Lsn, parseLsn } from '../../src/lag/lsn.ts';
+import type { TestNode } from './cluster.ts';
+
+/** `wal_block_size` of every server that is not built otherwise. */
+export const PAGE_BYTES = 8192;
+
+/** Logs a record that ends exactly on a page boundary; resolves with the insert position then. */
+export async function fillPage(primary: TestNode): Promise<Lsn> {
+  const emit = (bytes: number) =>
+    primary.query(`select pg_logical_emit_message(false, 't', repeat('x', ${bytes}))`);
+  const position = async () => {
+    const [row] = await primary.query('select pg_current_wal_insert_lsn()::text as lsn');
+    return parseLsn(row.lsn as string);
+  };
+  for (let attempt = 0; attempt < 200; attempt++) {
+    // What a record adds to its message, measured where it does not cross a page.
+    const start = await position();
+    await emit(1000);
+    const end = await position();
+    const overhead = Number(end - start) - 1000;
+    const left = PAGE_BYTES - Number(end % BigInt(PAGE_BYTES));
+    if (overhead > 100 || left < overhead + 300) continue;
+    await emit(left - overhead);
+    const lsn = await position();
+    if (lsn % BigInt(PAGE_BYTES) === 24n) return lsn;
+  }
+  throw new Error('no record ended on a page boundary');
+}
