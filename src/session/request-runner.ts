@@ -96,7 +96,9 @@ export class RequestRunner implements ReplySink, BuilderSession {
 
   /** What the session's token has to cover, as a moment of the monitor's clock. */
   get coverMs(): number {
-    return this.#placer.destination.floor.coverMs;
+    // A notification may have told it of a commit at any time up to now.
+    const isListening = this.#state.pins.has('listen') || this.#state.pins.has('unparsed');
+    return isListening ? this.#context.monitor.now() : this.#placer.destination.floor.coverMs;
   }
 
   get isAttached(): boolean {

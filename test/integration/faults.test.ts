@@ -177,7 +177,7 @@ describe('what a replica refuses', () => {
   });
   afterEach(() => client.end());
 
-  describe('a read cancelled by a recovery conflict', () => {
+  describe('pitfall 12: a read cancelled by a recovery conflict (40001)', () => {
     beforeAll(async () => {
       for (const replica of cluster.replicas) {
         await replica.setting('max_standby_streaming_delay', '0');

@@ -320,7 +320,7 @@ describe('16 sessions that write and read', () => {
     });
   });
 
-  describe('with one replica 200 ms behind the other, under writes of others', () => {
+  describe('pitfall 10: with one replica 200 ms behind the other, under writes of others', () => {
     let isOver = false;
     let writing: Promise<void>;
 

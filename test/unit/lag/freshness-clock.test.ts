@@ -94,7 +94,7 @@ describe('FreshnessClock: proofs', () => {
     expect(clock.newestPrimarySampleMs).toBe(20);
   });
 
-  it('compares positions across the 32-bit boundary', () => {
+  it('pitfall 14: compares positions across the 32-bit boundary', () => {
     const clock = new FreshnessClock(2);
     clock.primarySample(10, parseLsn('0/FFFFFFFF'));
     clock.primarySample(20, parseLsn('1/0'));

@@ -72,7 +72,7 @@ describe('Gate', () => {
     expect(read.node).toBe(1);
   });
 
-  it('does not use a sample that was under way when the write was acknowledged', async () => {
+  it('pitfall 3: does not use a sample that was under way when the write was acknowledged', async () => {
     harness = await startCluster(1);
     const [primary, replica] = harness.servers;
     const sent = primary!.samplesSent;

@@ -51,7 +51,7 @@ describe('parseLsn and formatLsn', () => {
     expect(formatLsn(0x100000001n as Lsn)).toBe('1/1');
   });
 
-  it('orders by 64 bits across the half boundary, where text order is wrong', () => {
+  it('pitfall 14: orders by 64 bits across the half boundary, where text order is wrong', () => {
     expect(parseLsn('1/0') > parseLsn('0/FFFFFFFF')).toBe(true);
     expect(parseLsn('10/0') > parseLsn('9/0')).toBe(true);
     expect(lsnDiffBytes(parseLsn('1/0'), parseLsn('0/FFFFFFFF'))).toBe(1);
