@@ -171,6 +171,18 @@ export class Gate implements SampleDemand {
     );
   }
 
+  wantedLsn(): Lsn | null {
+    const token = this.#byLsn.peek()?.requirement.minLsn ?? null;
+    const earliest = this.#byMoment.peek();
+    const covering =
+      earliest === null
+        ? null
+        : this.#monitor.clock.lsnCovering(sufficientMomentMs(earliest.requirement));
+    if (token === null || covering === null) return token ?? covering;
+    if (covering < token) return covering;
+    return token;
+  }
+
   progressed(): void {
     if (this.#size > 0) this.#settle();
   }

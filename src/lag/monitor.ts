@@ -2,12 +2,13 @@ import assert from 'node:assert';
 import { performance } from 'node:perf_hooks';
 import { Epochs } from './epochs.ts';
 import { FreshnessClock } from './freshness-clock.ts';
-import { normalizeInsertLsn } from './lsn.ts';
+import { type Lsn, normalizeInsertLsn } from './lsn.ts';
 import type { MonitorEvent } from './monitor-event.ts';
 import type { NodeFacts, NodeProbe, NodeSample } from './node-probe.ts';
 import type { NodeState } from './node-state.ts';
 import { NodeWatch } from './node-watch.ts';
 import type { ReadRequirement } from './read-requirement.ts';
+import { ReplayWait, replayWaitVersionMin } from './replay-wait.ts';
 import { StalenessBudget } from './staleness-budget.ts';
 import type { LsnToken } from './token.ts';
 import type { TokenVerdict } from './token-verdict.ts';
@@ -43,6 +44,8 @@ export interface MonitorOptions {
 export interface SampleDemand {
   /** True while somebody waits for another sample of this node. */
   isUrgent(node: number): boolean;
+  /** The lowest position with which a replica would satisfy somebody; null: not known, or nobody. */
+  wantedLsn(): Lsn | null;
   /** A sample was taken in: more may be proven than before. */
   progressed(): void;
   /** The primary is another one, or gone. */
@@ -91,7 +94,10 @@ export class Monitor {
   /** Cuts every connection. Nothing is proven afterwards. */
   async stop(): Promise<void> {
     if (this.#urging !== null) clearImmediate(this.#urging);
-    for (const watched of this.#watched) watched.watch.stop();
+    for (const { watch, replayWait } of this.#watched) {
+      watch.stop();
+      replayWait.stop();
+    }
     this.#epochs.stop();
     this.clock.newEpoch();
     this.#started?.();
@@ -188,10 +194,20 @@ export class Monitor {
         this.#sampled(node, { sentAtMs, receivedAtMs, sample }),
       failed: (_: number, error: Error) => this.#failed(node, error),
       isUrgent: () => this.#demand?.isUrgent(node) ?? false,
+      saysWhen: () => this.#saysWhen(node),
     };
     const now = this.now;
     const watch = new NodeWatch({ node, probe, now, sampleIntervalMs, probeTimeoutMs, listener });
-    return newWatched(node, watch, now());
+    const ended = () => watch.wake();
+    const replayWait = new ReplayWait({ now, open: () => probe.openReplayWait(), ended });
+    return newWatched(node, watch, replayWait, now());
+  }
+
+  #saysWhen(node: number): boolean {
+    const { state, replayWait } = this.#watched[node]!;
+    if (state.role !== 'replica' || state.versionNum < replayWaitVersionMin) return false;
+    const lsn = this.#demand?.wantedLsn() ?? null;
+    return lsn !== null && replayWait.wants(lsn);
   }
 
   #connected(node: number, facts: NodeFacts): void {
@@ -205,6 +221,7 @@ export class Monitor {
   /** What was known of the server may have been undone by a restart. */
   #nextGeneration(watched: Watched): void {
     watched.state.generation++;
+    watched.replayWait.stop();
     watched.state.timeline = null;
     watched.state.replayLsn = null;
     watched.last = null;
@@ -249,6 +266,7 @@ export class Monitor {
     state.lastError = error.message;
     watched.last = null;
     watched.counts.failed++;
+    watched.replayWait.stop();
     this.#makeIneligible(watched);
     this.clock.dropNode(node);
     if (wentDown) this.#emit({ type: 'node-down', node, error: error.message });

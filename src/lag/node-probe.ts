@@ -12,6 +12,18 @@ export interface NodeProbe {
    * not have it. Rejects when the server cannot be asked, and when `signal` is aborted.
    */
   readTimelineHistory(timeline: number, signal: AbortSignal): Promise<string | null>;
+  /** Connects with the first wait. Only for servers that have WAIT FOR LSN. */
+  openReplayWait(): ReplayWaitSession;
+}
+
+/** What a replica says that was asked to tell when it has replayed a position. */
+export type ReplayWaitOutcome = 'reached' | 'timed-out' | 'not-in-recovery' | 'unclear';
+
+export interface ReplayWaitSession {
+  /** One at a time. Rejects when the server refuses, or the connection is lost. */
+  wait(lsn: Lsn, timeoutMs: number): Promise<ReplayWaitOutcome>;
+  /** Cuts the connection at once. May be called again. */
+  destroy(): void;
 }
 
 /** One connection to one server. After any failure it is destroyed, never used again. */

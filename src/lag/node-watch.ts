@@ -27,6 +27,8 @@ export interface NodeWatchListener {
   failed(node: number, error: Error): void;
   /** True while somebody waits for another sample of this node. */
   isUrgent(node: number): boolean;
+  /** True if the node itself will say when a sample is worth taking: `wake` is called then. */
+  saysWhen(node: number): boolean;
 }
 
 type Phase = 'stopped' | 'connecting' | 'idle' | 'pacing' | 'sampling' | 'retrying';
@@ -68,6 +70,11 @@ export class NodeWatch {
     if (this.#phase === 'idle' && this.#options.listener.isUrgent(this.#options.node)) {
       this.#sample();
     }
+  }
+
+  /** What was waited for may have come: ends the pause between two samples. */
+  wake(): void {
+    if (this.#phase === 'pacing') this.#sample();
   }
 
   /** Something seems wrong with the node: samples it now, or connects now. */
@@ -146,7 +153,9 @@ export class NodeWatch {
     if (this.#urgentInARow <= URGENT_WITHOUT_PAUSE) {
       this.#immediate = setImmediate(() => this.#sample());
     } else {
-      this.#timer = setTimeout(() => this.#sample(), URGENT_PAUSE_MS);
+      const { listener, node, sampleIntervalMs } = this.#options;
+      const pauseMs = listener.saysWhen(node) ? sampleIntervalMs : URGENT_PAUSE_MS;
+      this.#timer = setTimeout(() => this.#sample(), pauseMs);
     }
   }
 

@@ -1,6 +1,7 @@
 import type { NodeFacts, NodeSample } from './node-probe.ts';
 import type { NodeState } from './node-state.ts';
 import type { NodeWatch } from './node-watch.ts';
+import type { ReplayWait } from './replay-wait.ts';
 
 export type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -22,6 +23,7 @@ export interface SampleCounts {
 export interface Watched {
   readonly state: Mutable<NodeState>;
   readonly watch: NodeWatch;
+  readonly replayWait: ReplayWait;
   readonly counts: Mutable<SampleCounts>;
   facts: NodeFacts | null;
   last: LastSample | null;
@@ -32,10 +34,16 @@ export interface Watched {
   eligible: boolean;
 }
 
-export function newWatched(node: number, watch: NodeWatch, nowMs: number): Watched {
+export function newWatched(
+  node: number,
+  watch: NodeWatch,
+  replayWait: ReplayWait,
+  nowMs: number,
+): Watched {
   return {
     state: initialState(node, nowMs),
     watch,
+    replayWait,
     counts: { answered: 0, failed: 0 },
     facts: null,
     last: null,

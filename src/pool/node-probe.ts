@@ -1,9 +1,10 @@
-import { Socket } from 'node:net';
-import pg from 'pg';
+import type pg from 'pg';
 import type { NodeConfig } from '../config.ts';
 import { type Lsn, parseLsn } from '../lag/lsn.ts';
 import type { NodeFacts, NodeProbe, NodeSample, ProbeSession } from '../lag/node-probe.ts';
+import { type ControlClient, controlClient } from './control-client.ts';
 import { readTimelineHistory } from './read-timeline-history.ts';
+import { PgReplayWaitSession } from './replay-wait-session.ts';
 
 const KEEP_ALIVE_AFTER_MS = 5000;
 /** A replica's server process must not be left behind by a query that nobody waits for. */
@@ -68,32 +69,24 @@ export function createNodeProbe(config: NodeConfig): NodeProbe {
   return {
     open: (onLost) => new PgProbeSession(config, onLost),
     readTimelineHistory: (timeline, signal) => readTimelineHistory(config, timeline, signal),
+    openReplayWait: () => new PgReplayWaitSession(config),
   };
 }
 
 class PgProbeSession implements ProbeSession {
   readonly facts: Promise<NodeFacts>;
-  readonly #socket = new Socket();
+  readonly #control: ControlClient;
   readonly #client: pg.Client;
   #destroyed = false;
 
   constructor(config: NodeConfig, onLost: (error: Error) => void) {
-    // A socket of our own, because pg has no public way to cut a connection without a farewell.
-    const stream = this.#socket;
-    this.#client = new pg.Client({
-      host: config.host,
-      port: config.port,
-      user: config.user,
-      password: () => config.password,
-      database: config.database,
-      application_name: 'tidemark monitor',
+    this.#control = controlClient(config, {
       options: STARTUP_OPTIONS,
       statement_timeout: STATEMENT_TIMEOUT_MS,
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
-      ssl: false,
-      stream: () => stream,
     });
+    this.#client = this.#control.client;
     const lose = (error: Error) => {
       if (this.#destroyed) return;
       this.destroy();
@@ -111,7 +104,7 @@ class PgProbeSession implements ProbeSession {
 
   destroy(): void {
     this.#destroyed = true;
-    this.#socket.destroy();
+    this.#control.cut();
   }
 
   async #connect(): Promise<NodeFacts> {

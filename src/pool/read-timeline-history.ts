@@ -1,6 +1,6 @@
-import { Socket } from 'node:net';
 import pg from 'pg';
 import type { NodeConfig } from '../config.ts';
+import { controlClient } from './control-client.ts';
 
 const TIMEOUT_MS = 5000;
 /** 58P01 ERRCODE_UNDEFINED_FILE: the server has no history file of that name. */
@@ -70,29 +70,20 @@ async function withClient<T>(
   use: (client: pg.Client) => Promise<T>,
 ): Promise<T> {
   signal.throwIfAborted();
-  const socket = new Socket();
-  const client = new pg.Client({
-    host: config.host,
-    port: config.port,
-    user: config.user,
-    password: () => config.password,
-    database: config.database,
-    application_name: 'tidemark monitor',
+  const { client, cut } = controlClient(config, {
     connectionTimeoutMillis: TIMEOUT_MS,
     query_timeout: TIMEOUT_MS,
-    ssl: false,
-    stream: () => socket,
     ...more,
-  });
+  } as pg.ClientConfig);
   // Whatever is under way rejects by itself.
   client.on('error', () => undefined);
-  const cut = () => socket.destroy(new Error('not wanted any more'));
-  signal.addEventListener('abort', cut);
+  const abort = () => cut(new Error('not wanted any more'));
+  signal.addEventListener('abort', abort);
   try {
     await client.connect();
     return await use(client);
   } finally {
-    signal.removeEventListener('abort', cut);
-    socket.destroy();
+    signal.removeEventListener('abort', abort);
+    cut();
   }
 }

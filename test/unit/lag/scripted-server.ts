@@ -4,6 +4,8 @@ import type {
   NodeProbe,
   NodeSample,
   ProbeSession,
+  ReplayWaitOutcome,
+  ReplayWaitSession,
 } from '../../../src/lag/node-probe.ts';
 
 /** How long an answer takes, in ms of the test's clock. */
@@ -25,6 +27,15 @@ export class ScriptedServer implements NodeProbe {
   historiesRead = 0;
   /** silent: takes connections and queries, and says nothing. refusing: nobody listens. */
   manners: 'answering' | 'silent' | 'refusing' = 'answering';
+  versionNum = 180004;
+  /** Waits for replay that were sent to it, in order; each is answered by the test. */
+  readonly replayWaits: {
+    readonly lsn: Lsn;
+    readonly answer: (outcome: ReplayWaitOutcome) => void;
+    readonly fail: (error: Error) => void;
+  }[] = [];
+  /** Connections for such waits that are open. */
+  openReplayWaits = 0;
   /** The position is NULL. */
   isMute = false;
   samplesSent = 0;
@@ -45,6 +56,21 @@ export class ScriptedServer implements NodeProbe {
     const session = new ScriptedSession(this, onLost, () => this.#open.delete(session));
     this.#open.add(session);
     return session;
+  }
+
+  openReplayWait(): ReplayWaitSession {
+    this.openReplayWaits++;
+    let isOpen = true;
+    return {
+      wait: (lsn) =>
+        new Promise((answer, fail) => {
+          this.replayWaits.push({ lsn, answer, fail });
+        }),
+      destroy: () => {
+        if (isOpen) this.openReplayWaits--;
+        isOpen = false;
+      },
+    };
   }
 
   readTimelineHistory(timeline: number, signal: AbortSignal): Promise<string | null> {
@@ -76,7 +102,7 @@ export class ScriptedServer implements NodeProbe {
   facts(): NodeFacts {
     return {
       systemId: this.systemId,
-      versionNum: 180004,
+      versionNum: this.versionNum,
       walBlockBytes: 8192,
       walSegmentBytes: 16 * 1024 * 1024,
     };
