@@ -1,3 +1,4 @@
+import { ProxyError } from '../errors.ts';
 import type { Exchange } from '../pool/exchange.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
 import { roleName, type Settings } from '../pool/settings.ts';
@@ -12,6 +13,19 @@ import { query } from '../protocol/frontend.ts';
 export function changesRole(server: ServerConnection, settings: Settings): boolean {
   if (server.txStatus !== TxStatus.Idle) return false;
   return server.settings?.get(roleName)?.sql !== settings.get(roleName)?.sql;
+}
+
+/** Gives the server connection the session's role and settings, and calls back with the outcome. */
+export function takeRole(
+  server: ServerConnection,
+  settings: Settings,
+  done: (refusal: ProxyError | null) => void,
+): void {
+  server.runOwn(query(settings.differenceFrom(server.settings)), ({ error }) => {
+    server.settings = error === null && server.closedFor === null ? settings : null;
+    const message = error === null ? '' : errorField(error, 0, error.length, 'M');
+    done(error === null ? null : new ProxyError('settingsRefused', message ?? ''));
+  });
 }
 
 /** Gives the server connection the session's settings, in front of its request. */

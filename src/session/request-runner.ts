@@ -1,17 +1,14 @@
 import assert from 'node:assert';
 import { ProxyError } from '../errors.ts';
 import type { ServerLogin } from '../pool/cluster.ts';
-import { Exchange, type ReplySink } from '../pool/exchange.ts';
+import type { Exchange, ReplySink } from '../pool/exchange.ts';
 import { cancelOn, giveBack, leaveToItself } from '../pool/give-back.ts';
-import type { PreparedText } from '../pool/prepared.ts';
 import { Op, steps } from '../pool/step.ts';
-import { Frontend, TxStatus } from '../protocol/codes.ts';
-import { errorField } from '../protocol/fields.ts';
-import { query } from '../protocol/frontend.ts';
+import { TxStatus } from '../protocol/codes.ts';
 import type { Classified } from '../router/statement.ts';
-import { BatchBuilder, type BuilderSession } from './batch-builder.ts';
+import type { BuilderSession } from './batch-builder.ts';
 import { CommitReport } from './commit-report.ts';
-import { bringSettings, changesRole, sendDeferred } from './in-front.ts';
+import { changesRole, takeRole } from './in-front.ts';
 import type { Placed, PlacementFailure } from './placement.ts';
 import type { Request } from './request.ts';
 import { RequestPlacer } from './request-placer.ts';
@@ -21,6 +18,7 @@ import type { SessionContext } from './session-context.ts';
 import type { SessionState } from './session-state.ts';
 import { StatementEffects } from './statement-effects.ts';
 import type { ClientStatements } from './statements.ts';
+import { Transmission } from './transmission.ts';
 
 /** The server side of one session: places its requests, runs them, and runs them again. */
 export class RequestRunner implements ReplySink, BuilderSession {
@@ -41,30 +39,16 @@ export class RequestRunner implements ReplySink, BuilderSession {
   #isReporting = false;
   readonly #database: string;
   #placed: Placed | null = null;
-  #exchange: Exchange;
+  readonly #sent: Transmission;
   #request: Request | null = null;
-  /** Extended messages went out without Sync: the exchange is open. */
-  #isBatchOpen = false;
   /** The transaction that this request is part of was begun by an earlier one. */
   #wasInTransaction = false;
-  #sawError = false;
   /** The request waits for the answers to the parts of its batch before it. */
   #awaitsAnswers = false;
-  /** A part of the open batch has executed something. */
-  #hasExecuted = false;
-  /** Nobody else may have the server connection after this session. */
-  #mustClose = false;
-  /** CopyDone and CopyFail messages of the batch that went out before the server asked for data. */
-  #copyEndsAhead = 0;
-  /** Nobody would notice if what is under way ran on another server instead. */
-  #canRunAgain = false;
-  #borrowed: PreparedText[] = [];
   /** A cancel request came for the request that is under way. */
   #isCancelled = false;
   /** The running transaction has changed what the catalog says; it counts when it commits. */
   #hasChangedCatalog = false;
-  /** What was sent last ends in an error of ours: what the client sends of it goes nowhere. */
-  #isHeadUnsent = false;
 
   constructor(
     context: SessionContext,
@@ -81,7 +65,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.statements = client.statements;
     this.texts = context.cluster.prepared;
     this.statementsMax = context.config.pool.statementsMax;
-    this.#exchange = new Exchange(this);
+    this.#sent = new Transmission(this, client.state);
     this.#placer = new RequestPlacer(context, login, client.state, {
       placed: (placed) => this.#send(placed),
       notPlaced: (failure) => this.#notPlaced(failure),
@@ -106,7 +90,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
   }
 
   get isBatchOpen(): boolean {
-    return this.#isBatchOpen;
+    return this.#sent.isBatchOpen;
   }
 
   /** SQL PREPARE, or text nobody has read, may have made statements that only the server knows. */
@@ -119,7 +103,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#request = request;
     this.#isCancelled = false;
     this.#placer.begin();
-    const isBegun = this.deferred.length === 0 || this.#isBatchOpen;
+    const isBegun = this.deferred.length === 0 || this.#sent.isBatchOpen;
     this.#wasInTransaction = this.#state.inTransaction && isBegun;
     if (this.#placed === null) {
       this.#place(request);
@@ -132,13 +116,13 @@ export class RequestRunner implements ReplySink, BuilderSession {
 
   /** What the server ignores, or ran a part of already, is not to be executed elsewhere. */
   #mustMove(request: Request, placed: Placed): boolean {
-    if (!this.#isBatchOpen || this.#wasInTransaction) return false;
-    if (this.#hasExecuted || this.#exchange.isSkipping) return false;
+    if (!this.#sent.isBatchOpen || this.#wasInTransaction) return false;
+    if (this.#sent.hasExecuted || this.#sent.exchange.isSkipping) return false;
     return this.#placer.destination.mustMove(request, placed);
   }
 
   #moveBatch(request: Request, placed: Placed): void {
-    if (this.#exchange.isComplete) {
+    if (this.#sent.exchange.isComplete) {
       this.#leave(placed, true);
       this.#place(request);
     } else {
@@ -162,13 +146,13 @@ export class RequestRunner implements ReplySink, BuilderSession {
 
   /** More bytes of the request that is being sent, or CopyData. False: wait for `drained`. */
   sendMore(bytes: Buffer): boolean {
-    if (this.#placed === null || this.#isHeadUnsent) return true;
+    if (this.#placed === null || this.#sent.isHeadUnsent) return true;
     return this.#placed.server.send(bytes);
   }
 
   /** CopyData or its end for a COPY of the open batch that the server has not begun yet. */
   copyAhead(type: number, bytes: Buffer): boolean {
-    if (type !== Frontend.CopyData) this.#copyEndsAhead += 1;
+    this.#sent.noteCopyAhead(type);
     return this.sendMore(bytes);
   }
 
@@ -196,7 +180,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     const { server, node, pool } = this.#placed;
     // What the proxy has put in front (BEGIN, settings) must not be hit in its place.
     this.#isCancelled = true;
-    server.whenNext(this.#exchange, () => {
+    server.whenNext(this.#sent.exchange, () => {
       cancelOn(this.#context.cluster.nodes[node]!, pool, server);
     });
     return false;
@@ -206,18 +190,18 @@ export class RequestRunner implements ReplySink, BuilderSession {
   close(midFrame: boolean, inCopy: boolean): void {
     this.#placer.close();
     this.#report?.cancel();
-    this.#endBorrowing();
+    this.#sent.endBorrowing();
     this.statements.close();
     const placed = this.#placed;
     if (placed === null) return;
     this.#placed = null;
     leaveToItself(placed.pool, placed.server, {
-      exchange: this.#exchange,
+      exchange: this.#sent.exchange,
       address: this.#context.cluster.nodes[placed.node]!,
       mayCancel: this.#wasInTransaction || (this.#request?.mayBeCutOff ?? false),
       mustClose: midFrame || this.#state.pins.size > 0,
       copyToEnd: inCopy,
-      lacksSync: this.#isBatchOpen,
+      lacksSync: this.#sent.isBatchOpen,
     });
   }
 
@@ -240,79 +224,34 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#placed = placed;
     server.owner = this;
     this.#routes.note(placed, this.#request);
-    if (!this.#isBatchOpen && changesRole(server, this.#state.settings)) this.#becomeRole(placed);
+    if (!this.#sent.isBatchOpen && changesRole(server, this.#state.settings))
+      this.#becomeRole(placed);
     else this.#transmit(placed);
   }
 
   #becomeRole(placed: Placed): void {
     const { server } = placed;
-    const { settings } = this.#state;
-    server.runOwn(query(settings.differenceFrom(server.settings)), (exchange) => {
+    takeRole(server, this.#state.settings, (refusal) => {
       if (this.#placed?.server !== server) return;
       if (server.closedFor !== null) {
-        this.lost(this.#exchange, null, false);
-      } else if (exchange.error === null) {
-        server.settings = settings;
-        if (this.#isCancelled) {
-          this.#release(placed);
-          this.#notPlaced(new ProxyError('queryCanceled'));
-        } else {
-          this.#transmit(placed);
-        }
+        this.lost(this.#sent.exchange, null, false);
+        return;
+      }
+      const failure = refusal ?? (this.#isCancelled ? new ProxyError('queryCanceled') : null);
+      if (failure === null) {
+        this.#transmit(placed);
       } else {
-        server.settings = null;
         this.#release(placed);
-        const message = errorField(exchange.error, 0, exchange.error.length, 'M') ?? '';
-        this.#notPlaced(new ProxyError('settingsRefused', message));
+        this.#notPlaced(failure);
       }
     });
   }
 
   #transmit(placed: Placed): void {
-    const { server } = placed;
     const request = this.#request;
     assert(request !== null, 'a server connection without a request');
-    const exchange = this.#exchange;
     const mayRetry = this.#mayRetry(request, placed);
-    server.socket.cork();
-    if (this.#isBatchOpen) {
-      // PostgreSQL 18 then forgets, at Sync, to end the batch's transaction (xact_started in
-      // postgres.c): whatever comes next fails with XX000.
-      if (request.end === 'query' || request.end === 'call') this.#mustClose = true;
-      // The parts before are answered and executed nothing: this one can still run elsewhere.
-      this.#canRunAgain =
-        mayRetry && exchange.isComplete && !exchange.isSkipping && !this.#hasExecuted;
-      exchange.makeRoom();
-      if (this.#canRunAgain) {
-        // What they have prepared is there for the client, also when this one runs again.
-        this.statements.settle();
-        exchange.restart(request.isExecuting);
-      }
-    } else {
-      this.#canRunAgain = mayRetry;
-      this.statements.settle();
-      this.#sawError = false;
-      this.#hasExecuted = false;
-      this.#copyEndsAhead = 0;
-      bringSettings(server, this.#state.settings);
-      sendDeferred(server, this.deferred);
-      exchange.reset(mayRetry && request.isExecuting);
-    }
-    this.#hasExecuted ||= request.isExecuting;
-    this.#copyEndsAhead += request.copyEnds;
-    if (request.pinsUnparsed) this.#state.pins.add('unparsed');
-    const builder = new BatchBuilder(this, server, exchange.steps);
-    const pieces = builder.build(request);
-    this.#isHeadUnsent = builder.hasFailed;
-    if (builder.borrowed.length > 0) this.#borrowed.push(...builder.borrowed);
-    if (this.#isBatchOpen) server.expectMore(exchange);
-    else server.expect(exchange);
-    const isIgnored = exchange.isSkipping && exchange.isComplete;
-    this.#isBatchOpen = isIgnored || request.end === 'flush' || request.end === 'unfinished';
-    let flows = true;
-    for (const piece of pieces) flows = server.send(piece);
-    server.socket.uncork();
-    this.#owner.sent(flows);
+    this.#owner.sent(this.#sent.send(placed.server, request, mayRetry, this.deferred));
   }
 
   /** Nothing that came before in the transaction or batch ties the request to this server. */
@@ -328,10 +267,10 @@ export class RequestRunner implements ReplySink, BuilderSession {
   /** The answers to the parts before must not be lost with the server connection. */
   #runWhenAnswered(request: Request, { server }: Placed): void {
     this.#awaitsAnswers = true;
-    this.#canRunAgain = false;
+    this.#sent.canRunAgain = false;
     const done = () => this.#runAwaiting(request);
-    this.#exchange.steps.push({ op: Op.Fake, skip: false, replacement: null, done });
-    server.expectMore(this.#exchange);
+    this.#sent.exchange.steps.push({ op: Op.Fake, skip: false, replacement: null, done });
+    server.expectMore(this.#sent.exchange);
   }
 
   #runAwaiting(request: Request): void {
@@ -343,17 +282,16 @@ export class RequestRunner implements ReplySink, BuilderSession {
   /** Goes on without this server connection, which ends what it has begun by itself. */
   #leave(placed: Placed, lacksSync: boolean): void {
     leaveToItself(placed.pool, placed.server, {
-      exchange: this.#exchange,
+      exchange: this.#sent.exchange,
       address: this.#context.cluster.nodes[placed.node]!,
       mayCancel: false,
       mustClose: false,
       copyToEnd: false,
       lacksSync,
     });
-    this.#exchange = new Exchange(this);
+    this.#sent.renew();
     this.#placed = null;
     this.#placer.ended();
-    this.#isBatchOpen = false;
   }
 
   // --- replies ---------------------------------------------------------------------------------
@@ -367,21 +305,18 @@ export class RequestRunner implements ReplySink, BuilderSession {
   }
 
   copyIn(exchange: Exchange): void {
-    if (this.#copyEndsAhead > 0) {
-      this.#copyEndsAhead -= 1;
-      return;
-    }
+    if (this.#sent.takeCopyEnd()) return;
     // The server ignores a Sync that it reads while it copies (CopyGetData, copyfromparse.c), so
     // the one that has gone out with the batch gets no answer: the client sends another.
     if (exchange.steps.at(-1) === steps.sync) {
       exchange.steps.pop();
-      this.#isBatchOpen = true;
+      this.#sent.isBatchOpen = true;
     }
     this.#owner.copyIn();
   }
 
   refused(): void {
-    this.#sawError = true;
+    this.#sent.sawError = true;
     const request = this.#request;
     if (this.#awaitsAnswers && request !== null) {
       // The server ignores what follows: there is nothing to run elsewhere.
@@ -389,7 +324,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
       return;
     }
     // A Query behind a refused extended message is ignored like everything else up to Sync.
-    if (this.#exchange.isSkipping && this.#exchange.isComplete) this.#isBatchOpen = true;
+    if (this.#sent.exchange.isSkipping && this.#sent.exchange.isComplete)
+      this.#sent.isBatchOpen = true;
     this.#owner.refused();
   }
 
@@ -430,15 +366,15 @@ export class RequestRunner implements ReplySink, BuilderSession {
       start,
       end,
     );
-    if (!mayBeShared) this.#mustClose = true;
+    if (!mayBeShared) this.#sent.mustClose = true;
   }
 
   ready(exchange: Exchange, status: number): void {
     const placed = this.#placed!;
     const request = this.#request!;
     if (!exchange.dropped) this.statements.settle();
-    this.#endBorrowing();
-    if (this.#sawError || exchange.dropped) placed.server.prepared.unnamed = null;
+    this.#sent.endBorrowing();
+    if (this.#sent.sawError || exchange.dropped) placed.server.prepared.unnamed = null;
     if (exchange.dropped) {
       this.#leave(placed, false);
       this.#runAgain(placed.node, request);
@@ -446,9 +382,9 @@ export class RequestRunner implements ReplySink, BuilderSession {
     }
     this.deferred.length = 0;
     this.#request = null;
-    this.#isBatchOpen = false;
-    this.#state.ready(status, this.#sawError, placed.server);
-    if (!this.#sawError && !this.#state.isReadOnly) {
+    this.#sent.isBatchOpen = false;
+    this.#state.ready(status, this.#sent.sawError, placed.server);
+    if (!this.#sent.sawError && !this.#state.isReadOnly) {
       this.#placer.attempts.learn(request, () =>
         this.#context.databases.classifier(this.#database),
       );
@@ -485,24 +421,24 @@ export class RequestRunner implements ReplySink, BuilderSession {
     const placed = this.#placed;
     const request = this.#request;
     // What awaits answers was not sent, and its own end is known.
-    const lacksSync = this.#isBatchOpen && !this.#awaitsAnswers;
+    const lacksSync = this.#sent.isBatchOpen && !this.#awaitsAnswers;
     this.#placed = null;
     this.#placer.ended();
     this.#awaitsAnswers = false;
-    this.#endBorrowing();
+    this.#sent.endBorrowing();
     if (placed === null || request === null) return;
     this.#context.monitor.nudge(placed.node);
     if (midFrame) {
       this.#owner.cut();
       return;
     }
-    this.#isBatchOpen = false;
+    this.#sent.isBatchOpen = false;
     if (lacksSync && exchange.isComplete && this.#isPreparationOnly(request, placed)) {
       this.#request = null;
       this.statements.settle();
       return;
     }
-    const mayRun = !exchange.emitted && this.#canRunAgain && this.#placer.attempts.areLeft;
+    const mayRun = !exchange.emitted && this.#sent.canRunAgain && this.#placer.attempts.areLeft;
     if (mayRun && (!lacksSync || this.#owner.takesBack())) {
       this.#runAgain(placed.node, request);
       return;
@@ -523,7 +459,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
    * wherever its next part goes: a driver that describes before it binds.
    */
   #isPreparationOnly(request: Request, placed: Placed): boolean {
-    return !this.#hasExecuted && this.#mayRetry(request, placed);
+    return !this.#sent.hasExecuted && this.#mayRetry(request, placed);
   }
 
   /** The server connection went away between requests, with what the session kept on it. */
@@ -536,21 +472,15 @@ export class RequestRunner implements ReplySink, BuilderSession {
   #runAgain(failedNode: number, request: Request): void {
     this.statements.forget();
     this.#context.routes.retries += 1;
-    this.#sawError = false;
+    this.#sent.sawError = false;
     this.#placer.placeAgain(request, this.deferred.length > 0, failedNode);
-  }
-
-  #endBorrowing(): void {
-    if (this.#borrowed.length === 0) return;
-    for (const text of this.#borrowed) this.texts.drop(text);
-    this.#borrowed = [];
   }
 
   #release({ pool, server }: Placed): void {
     this.#placed = null;
     this.#placer.ended();
-    if (this.#mustClose) {
-      this.#mustClose = false;
+    if (this.#sent.mustClose) {
+      this.#sent.mustClose = false;
       server.owner = null;
       server.close('session-state');
       return;

@@ -1,0 +1,128 @@
+import { Exchange, type ReplySink } from '../pool/exchange.ts';
+import type { PreparedText } from '../pool/prepared.ts';
+import type { ServerConnection } from '../pool/server-connection.ts';
+import { Frontend } from '../protocol/codes.ts';
+import { BatchBuilder, type BuilderSession } from './batch-builder.ts';
+import { bringSettings, sendDeferred } from './in-front.ts';
+import type { Request } from './request.ts';
+import type { SessionState } from './session-state.ts';
+
+/**
+ * What a session has sent on the server connection that it holds, up to the ReadyForQuery that ends
+ * it: one request, or the parts of a batch that the client has not ended.
+ */
+export class Transmission {
+  exchange: Exchange;
+  /** Extended messages went out without Sync: the exchange is open. */
+  isBatchOpen = false;
+  /** A part of the open batch has executed something. */
+  hasExecuted = false;
+  /** Nobody would notice if what is under way ran on another server instead. */
+  canRunAgain = false;
+  /** The server has refused a part of it. */
+  sawError = false;
+  /** Nobody else may have the server connection after this session. */
+  mustClose = false;
+  /** What was sent last ends in an error of ours: what the client sends of it goes nowhere. */
+  isHeadUnsent = false;
+  readonly #sink: ReplySink;
+  readonly #session: BuilderSession;
+  readonly #state: SessionState;
+  /** CopyDone and CopyFail messages of the batch that went out before the server asked for data. */
+  #copyEndsAhead = 0;
+  #borrowed: PreparedText[] = [];
+
+  constructor(session: BuilderSession & ReplySink, state: SessionState) {
+    this.#sink = session;
+    this.#session = session;
+    this.#state = state;
+    this.exchange = new Exchange(session);
+  }
+
+  /**
+   * Sends a request, or the next part of the open batch; in front of a request what the connection
+   * lacks: settings, and a BEGIN that was answered before. `mayRetry`: nothing that came before ties
+   * it to this server. False: the server takes no more for now.
+   */
+  send(
+    server: ServerConnection,
+    request: Request,
+    mayRetry: boolean,
+    deferred: readonly string[],
+  ): boolean {
+    const { exchange } = this;
+    server.socket.cork();
+    if (this.isBatchOpen) this.#continue(request, mayRetry);
+    else this.#begin(server, request, mayRetry, deferred);
+    this.hasExecuted ||= request.isExecuting;
+    this.#copyEndsAhead += request.copyEnds;
+    if (request.pinsUnparsed) this.#state.pins.add('unparsed');
+    const builder = new BatchBuilder(this.#session, server, exchange.steps);
+    const pieces = builder.build(request);
+    this.isHeadUnsent = builder.hasFailed;
+    if (builder.borrowed.length > 0) this.#borrowed.push(...builder.borrowed);
+    if (this.isBatchOpen) server.expectMore(exchange);
+    else server.expect(exchange);
+    const isIgnored = exchange.isSkipping && exchange.isComplete;
+    this.isBatchOpen = isIgnored || request.end === 'flush' || request.end === 'unfinished';
+    let flows = true;
+    for (const piece of pieces) flows = server.send(piece);
+    server.socket.uncork();
+    return flows;
+  }
+
+  #begin(
+    server: ServerConnection,
+    request: Request,
+    mayRetry: boolean,
+    deferred: readonly string[],
+  ): void {
+    this.canRunAgain = mayRetry;
+    this.#session.statements.settle();
+    this.sawError = false;
+    this.hasExecuted = false;
+    this.#copyEndsAhead = 0;
+    bringSettings(server, this.#state.settings);
+    sendDeferred(server, deferred);
+    this.exchange.reset(mayRetry && request.isExecuting);
+  }
+
+  #continue(request: Request, mayRetry: boolean): void {
+    const { exchange } = this;
+    // PostgreSQL 18 then forgets, at Sync, to end the batch's transaction (xact_started in
+    // postgres.c): whatever comes next fails with XX000.
+    if (request.end === 'query' || request.end === 'call') this.mustClose = true;
+    // The parts before are answered and executed nothing: this one can still run elsewhere.
+    this.canRunAgain = mayRetry && exchange.isComplete && !exchange.isSkipping && !this.hasExecuted;
+    exchange.makeRoom();
+    if (!this.canRunAgain) return;
+    // What they have prepared is there for the client, also when this one runs again.
+    this.#session.statements.settle();
+    exchange.restart(request.isExecuting);
+  }
+
+  /** CopyData or its end goes out before the server has asked for it. */
+  noteCopyAhead(type: number): void {
+    if (type !== Frontend.CopyData) this.#copyEndsAhead += 1;
+  }
+
+  /** The server asks for CopyData: true if the end of it has gone out already. */
+  takeCopyEnd(): boolean {
+    if (this.#copyEndsAhead === 0) return false;
+    this.#copyEndsAhead -= 1;
+    return true;
+  }
+
+  /** Goes on without what was sent: its replies are somebody else's business. */
+  renew(): void {
+    this.exchange = new Exchange(this.#sink);
+    this.isBatchOpen = false;
+  }
+
+  /** Texts that were kept for this request alone are given back. */
+  endBorrowing(): void {
+    if (this.#borrowed.length === 0) return;
+    for (const text of this.#borrowed) this.#session.texts.drop(text);
+    this.#borrowed = [];
+  }
+}
