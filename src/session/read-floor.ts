@@ -52,6 +52,12 @@ export class ReadFloor {
    */
   raise({ node, generation, isPrimary }: Answered): void {
     this.#lookBack();
+    const primary = this.#monitor.primary();
+    if (isPrimary && primary !== node && primary !== -1) {
+      // A former primary has answered late: whether the present one has what it did, nobody knows.
+      this.#forget();
+      return;
+    }
     const nowMs = this.#monitor.now();
     const isSameServer = node === this.#previousNode && generation === this.#previousGeneration;
     if (isPrimary) this.#floorMs = nowMs;
@@ -82,7 +88,10 @@ export class ReadFloor {
     if (this.#epoch === this.#monitor.epoch) return;
     this.#epoch = this.#monitor.epoch;
     const momentMs = Math.max(this.#floorMs, this.#previousEndMs);
-    if (momentMs === never || this.#monitor.survived(momentMs)) return;
+    if (momentMs !== never && !this.#monitor.survived(momentMs)) this.#forget();
+  }
+
+  #forget(): void {
     this.#floorMs = never;
     this.#previousNode = -1;
     this.#previousEndMs = never;

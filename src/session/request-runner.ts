@@ -447,6 +447,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.statements.settle();
     this.deferred.length = 0;
     this.#placer.destination.lost(placed);
+    // What becomes of it nobody knows, but there is nothing left to be rolled back.
+    if (endsTransaction(request)) this.#state.endWithoutServer(false);
     const error = new ProxyError(
       request.access === 'read' && !placed.isPrimary ? 'readLost' : 'serverLost',
     );
@@ -487,4 +489,9 @@ export class RequestRunner implements ReplySink, BuilderSession {
     }
     giveBack(pool, server);
   }
+}
+
+function endsTransaction({ classified }: Request): boolean {
+  const effect = classified?.statements.at(-1)?.effect;
+  return (effect?.kind === 'commit' || effect?.kind === 'rollback') && !effect.chain;
 }

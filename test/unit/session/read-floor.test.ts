@@ -10,6 +10,7 @@ import { freshnessConfig, policyWith } from './policies.ts';
 const { maxStalenessMs } = freshnessConfig;
 let nowMs = 0;
 let epoch = 1;
+let presentPrimary = 0;
 /** Moments up to this one are part of the present history. */
 let survivedMs = 0;
 /** So are moments after this one. */
@@ -17,6 +18,7 @@ let enteredMs = 0;
 beforeEach(() => {
   nowMs = 10_000;
   epoch = 1;
+  presentPrimary = 0;
   survivedMs = Number.POSITIVE_INFINITY;
   enteredMs = Number.POSITIVE_INFINITY;
 });
@@ -26,6 +28,7 @@ const writes = () => new WriteFloor();
 function floorOf(writeFloor = writes()): ReadFloor {
   const monitor = {
     now: () => nowMs,
+    primary: () => presentPrimary,
     get epoch() {
       return epoch;
     },
@@ -177,6 +180,7 @@ describe('a change of history', () => {
     const floor = floorOf();
     floor.raise(primaryAnswer);
     epoch = 2;
+    presentPrimary = 2;
     survivedMs = 9_000;
     enteredMs = 10_020;
     nowMs += 50;
@@ -187,6 +191,22 @@ describe('a change of history', () => {
       previousNode: 2,
     });
     expect(floor.wasLost()).toBe(true);
+    expect(floor.wasLost()).toBe(false);
+  });
+
+  it('is told when a former primary answers late, and what it said counts for nothing', () => {
+    const floor = floorOf();
+    epoch = 2;
+    presentPrimary = 2;
+    floor.raise(primaryAnswer);
+    expect(floor.wasLost()).toBe(true);
+    expect(floor.requirement(session, null)).toMatchObject({
+      freshAsOfMs: nowMs - maxStalenessMs,
+      previousNode: -1,
+    });
+    // While there is none, the next one decides.
+    presentPrimary = -1;
+    floor.raise(primaryAnswer);
     expect(floor.wasLost()).toBe(false);
   });
 

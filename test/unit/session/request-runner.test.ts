@@ -2,7 +2,13 @@ import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { ProxyError } from '../../../src/errors.ts';
 import { createLogger } from '../../../src/log.ts';
 import { Settings } from '../../../src/pool/settings.ts';
-import { errorResponse, parseComplete, readyForQueryIdle } from '../../../src/protocol/backend.ts';
+import {
+  commandComplete,
+  errorResponse,
+  parseComplete,
+  readyForQueryIdle,
+  readyForQueryInTransaction,
+} from '../../../src/protocol/backend.ts';
 import { Frontend } from '../../../src/protocol/codes.ts';
 import { FrameScanner, frontendLengthMax, Scan } from '../../../src/protocol/frames.ts';
 import * as frontend from '../../../src/protocol/frontend.ts';
@@ -141,7 +147,7 @@ function setUp() {
   const accept = async (node: number) => {
     if (servers.pending[node]!.length > 0) await servers.accept(node);
   };
-  return { nodes, servers, models, runner, owner, run, flow, accept, server };
+  return { nodes, servers, models, runner, owner, run, flow, accept, server, state };
 }
 
 let all: ReturnType<typeof setUp>;
@@ -228,6 +234,31 @@ describe('a read on a connection that is lost', () => {
     expect(owner.types).toBe('12CZ');
     expect(runner.lastRoute!.node).not.toBe(first);
     expect(nodes.nudged).toEqual([first]);
+  });
+});
+
+describe('on a connection that is lost in a transaction', () => {
+  /** Sends a statement in it, and hears nothing. */
+  async function lose(sql: string) {
+    const { run, accept, server, state } = all;
+    run(frontend.query('begin; insert into t values (1)'));
+    await accept(0);
+    const tags = [commandComplete('BEGIN'), commandComplete('INSERT 0 1')];
+    server(0).socket.deliver(Buffer.concat([...tags, readyForQueryInTransaction]));
+    expect(state.inTransaction).toBe(true);
+    run(frontend.query(sql));
+    server(0).connection.close('server-closed');
+    expect(all.owner.events.at(-1)).toBe('failed serverLost');
+    return state.inTransaction;
+  }
+
+  it.each([
+    ['commit', false],
+    ['rollback', false],
+    ['insert into t values (2)', true],
+    ['commit and chain', true],
+  ])('%s leaves a transaction to be rolled back: %s', async (sql, isLeft) => {
+    expect(await lose(sql)).toBe(isLeft);
   });
 });
 
