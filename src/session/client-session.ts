@@ -1,4 +1,3 @@
-import assert from 'node:assert';
 import type { Socket } from 'node:net';
 import { ProxyError } from '../errors.ts';
 import type { Waiter } from '../lag/gate.ts';
@@ -8,44 +7,20 @@ import { errorResponse, readyForQuery, type TxStatusByte } from '../protocol/bac
 import { Frontend, TxStatus } from '../protocol/codes.ts';
 import { ProtocolError } from '../protocol/protocol-error.ts';
 import type { Classifier } from '../router/classifier.ts';
-import type { Classified } from '../router/statement.ts';
-import { ClientInput, heldMessageBytesMax, type InputOwner } from './client-input.ts';
+import { ClientInput, type InputOwner } from './client-input.ts';
 import { answerBatch, answerQuery, type LocalAnswer } from './local-answer.ts';
 import { LocalStatements } from './local-statements.ts';
 import type { LaterAnswer } from './own-settings.ts';
 import type { PlacementFailure } from './placement.ts';
-import { Request, type RequestEnd } from './request.ts';
+import type { Request, RequestEnd } from './request.ts';
+import { RequestIntake } from './request-intake.ts';
 import { RequestRunner } from './request-runner.ts';
 import type { RunnerOwner } from './runner-owner.ts';
 import type { SessionContext } from './session-context.ts';
+import { checkEdge, copyTypes, isCopyMessage, type Phase } from './session-phase.ts';
 import type { SessionState } from './session-state.ts';
 import { ClientStatements } from './statements.ts';
 import { ToldParameters } from './told-parameters.ts';
-
-/**
- *     idle ----> waiting ----> active ----> idle
- *      |            ^           |  ^
- *      |            +-- again --+  +------> copying (the client sends CopyData)
- *      +-> idle (answered here, or more of a batch to come)         any -> closed
- */
-type Phase = 'idle' | 'waiting' | 'active' | 'copying' | 'closed';
-
-/** What a client may send while the server waits for CopyData. */
-const copyTypes: ReadonlySet<number> = new Set([
-  Frontend.CopyData,
-  Frontend.CopyDone,
-  Frontend.CopyFail,
-  Frontend.Sync,
-  Frontend.Flush,
-]);
-
-const edges: Record<Phase, readonly Phase[]> = {
-  idle: ['waiting', 'closed'],
-  waiting: ['active', 'idle', 'closed'],
-  active: ['idle', 'waiting', 'copying', 'closed'],
-  copying: ['active', 'idle', 'closed'],
-  closed: [],
-};
 
 export interface SessionOptions {
   readonly socket: Socket;
@@ -74,12 +49,8 @@ export class ClientSession implements InputOwner, RunnerOwner {
   readonly #statements: ClientStatements;
   readonly #runner: RequestRunner;
   readonly #local: LocalStatements;
-  readonly #request = new Request();
-  readonly #classify = (buffer: Buffer, start: number, end: number): Classified =>
-    this.#classifier.classify(buffer, start, end, this.#backslashEscapes);
+  readonly #intake: RequestIntake;
   #phase: Phase = 'idle';
-  /** The request in `#request` was handed over; the next message begins a new one. */
-  #isRequestOver = true;
   /** The rest of a long message goes to the server piece by piece, or nowhere. */
   #streaming: 'to-server' | 'dropped' | null = null;
   /** The proxy's own answer to the request is waited for. */
@@ -99,6 +70,9 @@ export class ClientSession implements InputOwner, RunnerOwner {
     this.#closed = options.closed;
     this.#classifier = context.databases.classifier(database);
     this.#statements = new ClientStatements(context.cluster.prepared);
+    this.#intake = new RequestIntake(this.#statements, (buffer, start, end) =>
+      this.#classifier.classify(buffer, start, end, this.#backslashEscapes),
+    );
     const login = { user, database, password: context.serverPassword(user) };
     this.#runner = new RequestRunner(
       context,
@@ -229,65 +203,24 @@ export class ClientSession implements InputOwner, RunnerOwner {
   }
 
   #requestMessage(type: number, buffer: Buffer, start: number, end: number, isHead: boolean): void {
-    if (this.#isRequestOver) {
-      this.#request.reset();
-      this.#isRequestOver = false;
-    }
-    const request = this.#request;
-    switch (type) {
-      case Frontend.Query:
-        if (isHead) request.takeOversizedQuery(buffer, start, end);
-        else request.takeQuery(buffer, start, end, this.#classify);
-        this.#dispatch('query');
-        return;
-      case Frontend.FunctionCall:
-        request.takeCall(buffer, start, end, isHead);
-        this.#dispatch('call');
-        return;
-      case Frontend.CopyData:
-      case Frontend.CopyDone:
-      case Frontend.CopyFail:
-        this.#copyAhead(type, buffer, start, end, isHead);
-        return;
-      default:
-        this.#extendedMessage(type, buffer, start, end, isHead);
-    }
-  }
-
-  #extendedMessage(
-    type: number,
-    buffer: Buffer,
-    start: number,
-    end: number,
-    isHead: boolean,
-  ): void {
-    const request = this.#request;
-    if (isHead) {
-      request.takeOversized(type, buffer, start, end, this.#statements);
-      this.#dispatch('unfinished');
+    const intake = this.#intake;
+    intake.begin();
+    if (isCopyMessage(type) && intake.request.count === 0) {
+      this.#copyAhead(type, buffer.subarray(start, end), isHead);
       return;
     }
-    request.takeExtended(type, buffer, start, end, this.#statements, this.#classify);
-    if (type === Frontend.Sync) this.#dispatch('sync');
-    else if (type === Frontend.Flush) this.#dispatch('flush');
-    else if (request.bytes > heldMessageBytesMax) this.#dispatch('unfinished');
+    const requestEnd = intake.take(type, buffer, start, end, isHead);
+    if (requestEnd !== null) this.#dispatch(requestEnd);
   }
 
   /**
-   * CopyData and its end, before the server has asked for them: they go with the batch whose COPY
-   * they may be for. Others are left over from a COPY that failed (PostgresMain in postgres.c).
+   * CopyData and its end, before the server has asked for them: for the COPY of the open batch.
+   * Others are left over from a COPY that failed (PostgresMain in postgres.c).
    */
-  #copyAhead(type: number, buffer: Buffer, start: number, end: number, isHead: boolean): void {
-    const request = this.#request;
-    if (request.count > 0) {
-      request.takeCopy(type, buffer, start, end, isHead);
-      if (isHead || request.bytes > heldMessageBytesMax) this.#dispatch('unfinished');
-      return;
-    }
+  #copyAhead(type: number, bytes: Buffer, isHead: boolean): void {
     if (!this.#runner.isBatchOpen) return;
     if (isHead) this.#streaming = 'to-server';
-    const flows = this.#runner.copyAhead(type, buffer.subarray(start, end));
-    if (!flows) this.#input.holdBack(true);
+    if (!this.#runner.copyAhead(type, bytes)) this.#input.holdBack(true);
   }
 
   /** What belongs to a COPY goes on as it is; anything else breaks the protocol. */
@@ -307,8 +240,8 @@ export class ClientSession implements InputOwner, RunnerOwner {
   }
 
   #dispatch(end: RequestEnd): void {
-    const request = this.#request;
-    this.#isRequestOver = true;
+    const request = this.#intake.request;
+    this.#intake.isOver = true;
     request.finish(end);
     if (this.#answerHere(request)) {
       this.#endIfDrained();
@@ -366,7 +299,7 @@ export class ClientSession implements InputOwner, RunnerOwner {
 
   #endSkipping(): void {
     this.#isSkippingToSync = false;
-    this.#isRequestOver = true;
+    this.#intake.isOver = true;
     this.write(readyForQuery(this.state.txStatus as TxStatusByte));
   }
 
@@ -433,7 +366,7 @@ export class ClientSession implements InputOwner, RunnerOwner {
 
   takesBack(): boolean {
     if (this.#phase !== 'idle') return true;
-    if (!this.#isRequestOver) return false;
+    if (!this.#intake.isOver) return false;
     this.#move('waiting');
     return true;
   }
@@ -468,7 +401,7 @@ export class ClientSession implements InputOwner, RunnerOwner {
     const more =
       failure instanceof ServerLoginError ? {} : { hint: failure.hint, detail: failure.detail };
     this.write(errorResponse({ severity: 'ERROR', sqlstate, message, ...more }));
-    const { end } = this.#request;
+    const { end } = this.#intake.request;
     if (lacksSync || end === 'flush' || end === 'unfinished') this.#isSkippingToSync = true;
     else this.write(readyForQuery(this.state.txStatus as TxStatusByte));
   }
@@ -493,7 +426,7 @@ export class ClientSession implements InputOwner, RunnerOwner {
 
   /** The one place where the phase changes. */
   #move(next: Phase): void {
-    assert(edges[this.#phase].includes(next), `session: ${this.#phase} -> ${next}`);
+    checkEdge(this.#phase, next);
     this.#phase = next;
   }
 }
