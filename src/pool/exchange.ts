@@ -1,5 +1,8 @@
 import { Op, type Step } from './step.ts';
 
+/** Replies without a result (notices, too) that are held back for a request that may run again. */
+const heldBytesMax = 256 * 1024;
+
 /** Where the replies of an exchange go: the client session that asked. */
 export interface ReplySink {
   /** Takes whole frames or pieces of one, in order. False: stop reading until `resume`. */
@@ -66,6 +69,30 @@ export class Exchange {
   ) {
     this.sink = sink;
     this.finished = finished;
+  }
+
+  /** Bytes for the sink, or to be held back. False: the sink takes no more for now. */
+  emit(bytes: Buffer): boolean {
+    if (this.dropped || this.sink === null) return true;
+    if (!this.holding) {
+      this.emitted = true;
+      return this.sink.forward(bytes);
+    }
+    this.held.push(bytes);
+    this.heldBytes += bytes.length;
+    return this.heldBytes <= heldBytesMax || this.release();
+  }
+
+  /** From here on what arrives goes to the client: the request can no longer run elsewhere. */
+  release(): boolean {
+    this.holding = false;
+    const { held } = this;
+    if (held.length === 0) return true;
+    this.held = [];
+    this.heldBytes = 0;
+    let flows = true;
+    for (const bytes of held) if (!this.emit(bytes)) flows = false;
+    return flows;
   }
 
   /** Makes a session's exchange ready for its next request. */

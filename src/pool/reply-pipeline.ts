@@ -9,9 +9,6 @@ import { Op, type Step } from './step.ts';
 /** A frame kept until it is whole may have at most this many bytes; others are streamed. */
 const wholeFrameBytesMax = 16 * 1024 * 1024;
 
-/** Replies without a result (notices, too) that are held back for a request that may run again. */
-const heldBytesMax = 256 * 1024;
-
 const forwardFrame = 0;
 const skipFrame = 1;
 
@@ -412,25 +409,11 @@ export class ReplyPipeline {
   }
 
   #emit(exchange: Exchange, bytes: Buffer): void {
-    if (exchange.dropped || exchange.sink === null) return;
-    if (exchange.holding) {
-      exchange.held.push(bytes);
-      exchange.heldBytes += bytes.length;
-      if (exchange.heldBytes > heldBytesMax) this.#release(exchange);
-      return;
-    }
-    exchange.emitted = true;
-    if (!exchange.sink.forward(bytes)) this.#owner.pause();
+    if (!exchange.emit(bytes)) this.#owner.pause();
   }
 
-  /** From here on what arrives goes to the client: the request can no longer run elsewhere. */
   #release(exchange: Exchange): void {
-    exchange.holding = false;
-    const { held } = exchange;
-    if (held.length === 0) return;
-    exchange.held = [];
-    exchange.heldBytes = 0;
-    for (const bytes of held) this.#emit(exchange, bytes);
+    if (!exchange.release()) this.#owner.pause();
   }
 
   #begin(exchange: Exchange): void {
