@@ -80,18 +80,28 @@ export class OwnSettings {
     return value === null ? new ProxyError('unknownSetting', name) : oneValue(name, value);
   }
 
+  /** Of the present primary: while there is none, the newest sample is of one that may be gone. */
   #token(coverMs: number): LaterAnswer {
     const { gate, monitor, config } = this.#context;
     const { primaryWaitTimeoutMs } = config.freshness;
-    return (done) =>
-      gate.waitForSample(coverMs, monitor.now() + primaryWaitTimeoutMs, (lsn) => {
-        const token = lsn === null ? null : tokenFor(monitor, lsn);
-        done(
-          token === null
-            ? new ProxyError('noSample', primaryWaitTimeoutMs)
-            : oneValue(tokenParameter, token),
-        );
-      });
+    return (done) => {
+      const deadlineMs = monitor.now() + primaryWaitTimeoutMs;
+      const fail = () => done(new ProxyError('noSample', primaryWaitTimeoutMs));
+      const waitForSample = (): Waiter =>
+        gate.waitForSample(coverMs, deadlineMs, (lsn) => {
+          const token = lsn === null ? null : tokenFor(monitor, lsn);
+          if (token !== null) done(oneValue(tokenParameter, token));
+          else if (lsn === null || monitor.now() >= deadlineMs) fail();
+          else waiter = waitForPrimary();
+        });
+      const waitForPrimary = (): Waiter =>
+        gate.waitForPrimary(deadlineMs, (node) => {
+          if (node === -1) fail();
+          else waiter = waitForSample();
+        });
+      let waiter = waitForSample();
+      return { cancel: () => waiter.cancel() };
+    };
   }
 
   #tokenApplied(

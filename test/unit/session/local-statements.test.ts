@@ -37,6 +37,9 @@ let runner: {
 };
 let local: LocalStatements;
 let routes: RouteCounts;
+/** -1: there is none. */
+let primary: number;
+let primariesWanted: { deadlineMs: number; done: (node: number) => void }[];
 /** What the monitor says of any token. */
 let verdict: TokenVerdict;
 let samplesWanted: {
@@ -49,6 +52,8 @@ beforeEach(() => {
   routes = new RouteCounts(1);
   verdict = { kind: 'usable', minLsn: 5n as Lsn };
   samplesWanted = [];
+  primary = 0;
+  primariesWanted = [];
   state = new SessionState(Settings.none, readSettings());
   statements = new ClientStatements(new PreparedTexts());
   runner = {
@@ -64,12 +69,16 @@ beforeEach(() => {
     monitor: {
       nodes: [{ role: 'primary', systemId: '77', timeline: 3 }],
       now: () => 2_000,
-      primary: () => 0,
+      primary: () => primary,
       judgeToken: () => verdict,
     },
     gate: {
       waitForSample: (momentMs: number, deadlineMs: number, done: (lsn: Lsn | null) => void) => {
         samplesWanted.push({ momentMs, deadlineMs, done });
+        return { cancel: () => {} };
+      },
+      waitForPrimary: (deadlineMs: number, done: (node: number) => void) => {
+        primariesWanted.push({ deadlineMs, done });
         return { cancel: () => {} };
       },
     },
@@ -320,6 +329,25 @@ describe('tokens', () => {
     expect(await shown).toMatchObject({ tag: 'SHOW', rows: [['77/3/0/601C958']] });
     const none = later('show tidemark.lsn');
     samplesWanted[1]!.done(null);
+    expect(await none).toMatchObject({ code: 'noSample' });
+  });
+
+  it('of the session wait for a primary, and are of its history', async () => {
+    primary = -1;
+    const shown = later('show tidemark.lsn');
+    const deadlineMs = 2_000 + freshnessConfig.primaryWaitTimeoutMs;
+    // A sample of the primary that is gone.
+    samplesWanted[0]!.done(0x5000n as Lsn);
+    expect(primariesWanted).toMatchObject([{ deadlineMs }]);
+    primary = 0;
+    primariesWanted[0]!.done(0);
+    expect(samplesWanted[1]).toMatchObject({ momentMs: 1_234, deadlineMs });
+    samplesWanted[1]!.done(0x4000n as Lsn);
+    expect(await shown).toMatchObject({ rows: [['77/3/0/4000']] });
+    primary = -1;
+    const none = later('show tidemark.lsn');
+    samplesWanted[2]!.done(0x5000n as Lsn);
+    primariesWanted[1]!.done(-1);
     expect(await none).toMatchObject({ code: 'noSample' });
   });
 
