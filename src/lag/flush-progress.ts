@@ -38,6 +38,11 @@ export class FlushProgress {
     this.#previousWaitMs = 0;
   }
 
+  /** How far the log was on disk by the newest sample; null without one. */
+  get flushLsn(): Lsn | null {
+    return this.#flushLsn;
+  }
+
   isFlushed(lsn: Lsn): boolean {
     return this.#flushLsn === null || lsn <= this.#flushLsn;
   }

@@ -153,6 +153,15 @@ export class FreshnessClock {
     this.#replayLsn[node] = 0n as Lsn;
   }
 
+  /**
+   * The primary does not answer any more. If it has crashed, what it had not on disk is gone, and it
+   * writes other records in the same place, which replicas may replay before anybody has noticed.
+   */
+  primaryLost(): void {
+    const { flushLsn } = this.#flush;
+    if (flushLsn !== null) this.#primary.forgetBeyond(flushLsn);
+  }
+
   /** Another primary, or the same one restarted: positions from before cannot be compared. */
   newEpoch(): void {
     this.#primary.clear();

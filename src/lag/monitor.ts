@@ -269,6 +269,7 @@ export class Monitor {
     watched.replayWait.stop();
     this.#makeIneligible(watched);
     this.clock.dropNode(node);
+    if (node === this.#primary) this.clock.primaryLost();
     if (wentDown) this.#emit({ type: 'node-down', node, error: error.message });
     if (this.#roundDone(node)) this.#decideRoles();
   }

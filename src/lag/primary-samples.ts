@@ -44,6 +44,14 @@ export class PrimarySamples {
     this.#lsns.length = 0;
   }
 
+  /** Forgets the samples of positions beyond this one. */
+  forgetBeyond(lsn: Lsn): void {
+    const kept = this.#firstAbove(lsn);
+    this.#firstSentAtMs.length = kept;
+    this.#lastSentAtMs.length = kept;
+    this.#lsns.length = kept;
+  }
+
   /** Both arguments must be at least those of the newest sample. */
   add(sentAtMs: number, lsn: Lsn): void {
     const last = this.#lsns.length - 1;

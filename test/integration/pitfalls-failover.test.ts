@@ -122,6 +122,16 @@ describe('pitfall 9: a promotion', () => {
         (await code(survivor.query('update t set v = v + 1 where id < 40'))) === 'no error',
       'the promoted server takes writes',
     );
+    for (const one of [proxy, other, lenient]) {
+      await eventually(async () => {
+        const staleness = await metric(
+          one,
+          'tidemark_node_staleness_seconds',
+          `node="${follower.name}"`,
+        );
+        return staleness < 60;
+      }, 'what follows the promoted server is proven fresh');
+    }
     for (let round = 0; round < 20; round++)
       await survivor.query('update t set v = v + 1 where id < 40');
   });

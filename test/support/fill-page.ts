@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Lsn, parseLsn } from '../../src/lag/lsn.ts';
 import type { TestNode } from './cluster.ts';
 
@@ -12,14 +13,18 @@ export async function fillPage(primary: TestNode): Promise<Lsn> {
     const [row] = await primary.query('select pg_current_wal_insert_lsn()::text as lsn');
     return parseLsn(row.lsn as string);
   };
-  for (let attempt = 0; attempt < 200; attempt++) {
+  for (let attempt = 0; attempt < 2_000; attempt++) {
     // What a record adds to its message, measured where it does not cross a page.
     const start = await position();
     await emit(1000);
     const end = await position();
     const overhead = Number(end - start) - 1000;
     const left = PAGE_BYTES - Number(end % BigInt(PAGE_BYTES));
-    if (overhead > 100 || left < overhead + 300) continue;
+    if (overhead > 100 || left < overhead + 300) {
+      // Somebody else writes, too, or the page is nearly full.
+      await sleep(5);
+      continue;
+    }
     await emit(left - overhead);
     const lsn = await position();
     if (lsn % BigInt(PAGE_BYTES) === 24n) return lsn;

@@ -207,6 +207,26 @@ describe('Monitor: servers that fail', () => {
     expect(harness.eventsOf('primary-changed').at(-1)).toMatchObject({ node: -1, previous: 0 });
   });
 
+  it('does not take what a restarted primary writes for what its crash has taken', async () => {
+    harness = await startCluster(1);
+    const [primary, replica] = harness.servers;
+    const { clock } = harness.monitor;
+    await pass(SAMPLE_INTERVAL_MS);
+    const flushedAsOfMs = clock.freshAsOfMs(1);
+    // An asynchronous commit, sampled and not on disk.
+    primary!.position += 100;
+    primary!.unflushedBytes = 100;
+    await pass(3 * SAMPLE_INTERVAL_MS);
+    expect(clock.newestPrimarySampleMs).toBeGreaterThan(flushedAsOfMs);
+    primary!.manners = 'refusing';
+    primary!.breakConnections();
+    // It is up again, nobody here has seen it, and the replica has replayed what it wrote there.
+    replica!.position += 200;
+    await pass(3 * SAMPLE_INTERVAL_MS);
+    expect(clock.isKnown(1)).toBe(true);
+    expect(clock.freshAsOfMs(1)).toBeLessThan(flushedAsOfMs + 2 * SAMPLE_INTERVAL_MS);
+  });
+
   it('does not fail a healthy server because this process stood still', async () => {
     harness = await startCluster(1);
     // The answer and the timeout are due in the same turn; timers run before sockets are read.
