@@ -13,6 +13,7 @@ export async function fillPage(primary: TestNode): Promise<Lsn> {
     const [row] = await primary.query('select pg_current_wal_insert_lsn()::text as lsn');
     return parseLsn(row.lsn as string);
   };
+  const missed: string[] = [];
   for (let attempt = 0; attempt < 2_000; attempt++) {
     // What a record adds to its message, measured where it does not cross a page.
     const start = await position();
@@ -28,6 +29,7 @@ export async function fillPage(primary: TestNode): Promise<Lsn> {
     await emit(left - overhead);
     const lsn = await position();
     if (lsn % BigInt(PAGE_BYTES) === 24n) return lsn;
+    missed.push(`${start} ${end} ${overhead} ${left} ${lsn}`);
   }
-  throw new Error('no record ended on a page boundary');
+  throw new Error(`no record ended on a page boundary: ${missed.slice(0, 4).join('; ')}`);
 }
