@@ -246,6 +246,14 @@ describe('pitfall 4: commits that do not look like one', () => {
   });
 });
 
+/** Also while somebody commits: not older than what was there before, nor newer than afterwards. */
+async function readsWhatIsThere(reader: pg.Client, id: number): Promise<void> {
+  const before = await actual(id);
+  const seen = await value(reader, id);
+  expect(seen).toBeGreaterThanOrEqual(before);
+  expect(seen).toBeLessThanOrEqual(await actual(id));
+}
+
 describe('pitfall 5: a client that goes in the middle of a commit', () => {
   it('leaves a clean pool, and whoever asks afterwards gets what became of it', async () => {
     await withClients(
@@ -264,7 +272,7 @@ describe('pitfall 5: a client that goes in the middle of a commit', () => {
         const after = await actual(5);
         expect([before, before + 1]).toContain(after);
         await reader.query(`set tidemark.min_lsn = '${await show(reader, 'lsn')}'`);
-        expect(await value(reader, 5)).toBe(after);
+        await readsWhatIsThere(reader, 5);
         await eventually(
           async () => (await metric(proxy, 'tidemark_server_connections', 'state="active"')) === 0,
           'no server connection is in use',
@@ -296,7 +304,7 @@ describe('pitfall 5: a client that goes in the middle of a commit', () => {
           async () => (await metric(proxy, 'tidemark_server_connections', 'state="active"')) === 0,
           'no server connection is in use',
         );
-        expect(await value(reader, 6)).toBe(await actual(6));
+        await readsWhatIsThere(reader, 6);
       },
       [other],
       [proxy, option('consistency', 'strong')],
