@@ -1,30 +1,57 @@
 import { parseBool } from '../parse-bool.ts';
 import { quoteLiteral, quoteSettingName } from '../quote.ts';
+import { dateStyleAfter } from './date-style.ts';
 
 /** A session setting: how to make it so, and its value in plain text for the proxy's own use. */
 export interface Setting {
-  /** A statement without semicolon that sets it on any server connection. */
+  /** Statements, joined by semicolons, that set it on any server connection. */
   readonly sql: string;
   /** The value as SHOW would say it where that is simple, lower case; else as written. */
   readonly value: string;
 }
 
-/** From the text of a SET statement: `value` is what may stand behind TO. */
-export function settingFromSet(name: string, value: string): Setting {
+/** The one whose SET may leave a part of it as it was. */
+const dateStyleName = 'datestyle';
+
+/**
+ * From the text of a SET statement: `value` is what may stand behind TO. `before` is the session's
+ * setting until then, if it has made one.
+ */
+export function settingFromSet(name: string, value: string, before?: Setting): Setting {
   const plain = value.trim().replace(/^'(.*)'$/s, '$1');
-  return { sql: `SET ${quoteSettingName(name)} TO ${value}`, value: plain.toLowerCase() };
+  const setting = { sql: `SET ${quoteSettingName(name)} TO ${value}`, value: plain.toLowerCase() };
+  if (name !== dateStyleName) return setting;
+  const after = dateStyleAfter(value, before?.value ?? null);
+  if (after === null) return setting;
+  const sql = `SET ${quoteSettingName(name)} TO ${quoteLiteral(after.text)}`;
+  return { sql: after.isWhole ? sql : onDefault(name, sql), value: after.text };
 }
+
+/** What a server connection had before it is not to show through. */
+const onDefault = (name: string, sql: string) => `RESET ${quoteSettingName(name)}; ${sql}`;
 
 /**
  * From a raw value as it stands in a startup packet. set_config reads it as the configuration
  * file's reader would (lists included), which SET with a quoted literal would not.
  */
 export function settingFromStartup(name: string, value: string): Setting {
-  return {
-    sql: `SELECT pg_catalog.set_config(${quoteLiteral(name)}, ${quoteLiteral(value)}, false)`,
-    value: value.toLowerCase(),
-  };
+  const sql = `SELECT pg_catalog.set_config(${quoteLiteral(name)}, ${quoteLiteral(value)}, false)`;
+  const isPart =
+    name.toLowerCase() === dateStyleName && dateStyleAfter(value, null)?.isWhole === false;
+  return { sql: isPart ? onDefault(dateStyleName, sql) : sql, value: value.toLowerCase() };
 }
+
+/**
+ * RESET of a setting that the session has made and no server need know: where no library has
+ * declared it, it goes on as an empty text instead of not at all.
+ */
+export function resetOfCustom(name: string, { sql, value }: Setting): Setting {
+  const reset = `RESET ${quoteSettingName(name)}`;
+  return sql.endsWith(`; ${reset}`) ? { sql, value } : { sql: `${sql}; ${reset}`, value: '' };
+}
+
+/** Declared by no server, but by libraries and by whoever sets it (guc.c, "custom" settings). */
+export const isCustom = (name: string) => name.includes('.');
 
 /**
  * The settings of a session or of a server connection that differ from the server's defaults.

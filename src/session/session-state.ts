@@ -1,7 +1,14 @@
 import assert from 'node:assert';
 import { ProxyError } from '../errors.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
-import { roleName, type Setting, Settings, settingFromSet } from '../pool/settings.ts';
+import {
+  isCustom,
+  resetOfCustom,
+  roleName,
+  type Setting,
+  Settings,
+  settingFromSet,
+} from '../pool/settings.ts';
 import { TxStatus } from '../protocol/codes.ts';
 import type { Effect, PinReason, TransactionModes } from '../router/statement.ts';
 import { isProxySetting, type PolicyChange, parseReadSetting, textOfValue } from './read-policy.ts';
@@ -116,7 +123,8 @@ export class SessionState {
         if (isProxySetting(effect.name)) {
           this.#setRead(effect, server);
         } else if (!effect.local && !isTransactionSetting(effect.name)) {
-          this.#set(effect.name, settingFromSet(effect.name, effect.value), server);
+          const before = this.settings.get(effect.name);
+          this.#set(effect.name, settingFromSet(effect.name, effect.value, before), server);
         }
         return;
       case 'reset':
@@ -228,8 +236,17 @@ export class SessionState {
   #reset(name: string, server: ServerConnection): void {
     const initial = this.base.get(name);
     this.#wasReset = true;
-    this.settings =
-      initial === undefined ? this.settings.without(name) : this.settings.with(name, initial);
+    if (initial !== undefined) {
+      this.settings = this.settings.with(name, initial);
+      this.#change(server, server.settings?.without(name) ?? null);
+      return;
+    }
+    const made = this.settings.get(name);
+    if (made !== undefined && isCustom(name)) {
+      this.#set(name, resetOfCustom(name, made), server);
+      return;
+    }
+    this.settings = this.settings.without(name);
     this.#change(server, server.settings?.without(name) ?? null);
   }
 

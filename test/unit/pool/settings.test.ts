@@ -28,6 +28,31 @@ describe('a setting', () => {
     );
   });
 
+  it.each([
+    // On the server's default, whatever the server connection had.
+    [['dmy'], `RESET "datestyle"; SET "datestyle" TO 'dmy'`],
+    [['iso'], `RESET "datestyle"; SET "datestyle" TO 'iso'`],
+    [['iso', 'EUROPEAN'], `SET "datestyle" TO 'iso, dmy'`],
+    [['dmy', 'POSTGRESQL'], `SET "datestyle" TO 'postgres, dmy'`],
+    [['german'], `SET "datestyle" TO 'german, dmy'`],
+    [['german', 'ymd'], `SET "datestyle" TO 'german, ymd'`],
+    [['US, SQL', 'ymd, iso'], `SET "datestyle" TO 'iso, ymd'`],
+    [['nonsense'], `SET "datestyle" TO 'nonsense'`],
+  ])('of a date style after %j is all that counts', (values, sql) => {
+    let setting: Setting | undefined;
+    for (const value of values) setting = settingFromSet('datestyle', `'${value}'`, setting);
+    expect(setting?.sql).toBe(sql);
+  });
+
+  it('of half a date style in the startup packet starts from the default', () => {
+    const half = settingFromStartup('DateStyle', 'ISO');
+    expect(half.sql).toBe(
+      `RESET "datestyle"; SELECT pg_catalog.set_config('DateStyle', 'ISO', false)`,
+    );
+    expect(settingFromSet('datestyle', "'dmy'", half).sql).toBe(`SET "datestyle" TO 'iso, dmy'`);
+    expect(settingFromStartup('DateStyle', 'ISO, DMY').sql).not.toContain('RESET');
+  });
+
   it.each(['on', 'ON', 'true', 'tru', 'tr', 't', 'yes', 'ye', 'y', '1'])('%s is on', (value) => {
     expect(of({ a: value }).isOn('a')).toBe(true);
   });
