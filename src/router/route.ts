@@ -35,6 +35,8 @@ export type PrimaryReason =
   | 'wait-timeout'
   /** A replica refused it as a write. */
   | 'retry-refused'
+  /** A replica refused a SET or the like, which may name what only the primary has yet. */
+  | 'retry-session'
   /** A replica cancelled it: recovery conflict. */
   | 'retry-conflict'
   /** The replica's connection was lost before it answered. */

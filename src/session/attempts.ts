@@ -22,9 +22,9 @@ export class Attempts {
   }
 
   /** A replica refused it with this ErrorResponse: whether it should run elsewhere. */
-  refusedBy(buffer: Buffer, start: number, end: number): boolean {
+  refusedBy(request: Request, buffer: Buffer, start: number, end: number): boolean {
     if (!this.areLeft) return false;
-    this.#retry = retryFor(buffer, start, end);
+    this.#retry = retryFor(buffer, start, end, request.sessionOnly);
     return this.#retry !== null;
   }
 
@@ -34,7 +34,8 @@ export class Attempts {
 
   /** Where it must go after what has happened, or null: wherever it belongs. */
   get route(): Route | null {
-    if (this.#retry !== 'retry-refused' && this.#count <= 2) return null;
+    const needsPrimary = this.#retry === 'retry-refused' || this.#retry === 'retry-session';
+    if (!needsPrimary && this.#count <= 2) return null;
     return { target: 'primary', reason: this.#retry ?? 'retry-lost' };
   }
 

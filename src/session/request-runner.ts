@@ -346,7 +346,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
   }
 
   retries(_exchange: Exchange, buffer: Buffer, start: number, end: number): boolean {
-    return this.#placer.attempts.refusedBy(buffer, start, end);
+    return this.#placer.attempts.refusedBy(this.#request!, buffer, start, end);
   }
 
   /** The `index`th statement of a query string completed. */

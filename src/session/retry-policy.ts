@@ -2,7 +2,7 @@ import { errorField } from '../protocol/fields.ts';
 import type { PrimaryReason } from '../router/route.ts';
 
 /** What a replica's refusal means for a request that has shown the client nothing yet. */
-export type Retry = Extract<PrimaryReason, 'retry-refused' | 'retry-conflict'>;
+export type Retry = Extract<PrimaryReason, 'retry-refused' | 'retry-session' | 'retry-conflict'>;
 
 /**
  * Functions that raise XX000 instead of 25006 when they need a new id during recovery
@@ -13,8 +13,20 @@ const idRoutines = new Set(['GetNewTransactionId', 'AssignTransactionId', 'GetNe
 /**
  * Whether an ErrorResponse of a replica says that the request must run elsewhere, and why; null:
  * the error is the statement's own. The message is localised, so SQLSTATE and routine decide.
+ * `sessionOnly`: the request goes to any replica, however far that is behind. Its roles,
+ * tablespaces and rights may not have got there, so that only the primary's refusal counts.
  */
-export function retryFor(buffer: Buffer, start: number, end: number): Retry | null {
+export function retryFor(
+  buffer: Buffer,
+  start: number,
+  end: number,
+  sessionOnly: boolean,
+): Retry | null {
+  const retry = retryForAny(buffer, start, end);
+  return retry ?? (sessionOnly ? 'retry-session' : null);
+}
+
+function retryForAny(buffer: Buffer, start: number, end: number): Retry | null {
   switch (errorField(buffer, start, end, 'C')) {
     case '25006': // read_only_sql_transaction
     case '0A000': // SERIALIZABLE, or an unlogged table, during recovery

@@ -80,8 +80,7 @@ const setAndReset: readonly Script[] = [
   },
   script(
     'RESET of a setting that nobody has declared',
-    q("set once.set = 'by this session'"),
-    q('reset once.set'),
+    send('ZZ', Q("set once.set = 'by this session'"), Q('reset once.set')),
     show('once.set'),
     q('reset once.set'),
     q("set once.set = 'again'"),

@@ -221,6 +221,26 @@ describe('a read that a replica refuses as a write', () => {
   });
 });
 
+describe('a SET that a replica refuses', () => {
+  it('runs on the primary, which may know what the replica has not heard of yet', async () => {
+    const { owner, run, flow, accept, runner, server } = all;
+    run(frontend.query('set role fresh'));
+    await accept(1);
+    server(1).socket.written.length = 0;
+    const message = 'role "fresh" does not exist';
+    server(1).socket.deliver(errorResponse({ severity: 'ERROR', sqlstate: '22023', message }));
+    server(1).socket.deliver(readyForQueryIdle);
+    await accept(0);
+    expect(runner.lastRoute).toMatchObject({ node: 0, reason: 'retry-session' });
+    server(0).socket.deliver(Buffer.concat([commandComplete('SET'), readyForQueryIdle]));
+    await flow();
+    expect(owner.types).toBe('CZ');
+    run(frontend.query('set role fresh'));
+    await flow();
+    expect(runner.lastRoute).toMatchObject({ reason: 'session' });
+  });
+});
+
 describe('a read on a connection that is lost', () => {
   it('runs again elsewhere before the client saw anything, not after', async () => {
     const { owner, run, flow, accept, runner, server, nodes } = all;

@@ -24,7 +24,7 @@ it.each([
   ['22012', null],
 ] as const)('%s: %s', (sqlstate, retry) => {
   const frame = refusal(sqlstate);
-  expect(retryFor(frame, 0, frame.length)).toBe(retry);
+  expect(retryFor(frame, 0, frame.length, false)).toBe(retry);
 });
 
 it.each(['GetNewTransactionId', 'AssignTransactionId', 'GetNewObjectId'])(
@@ -32,6 +32,15 @@ it.each(['GetNewTransactionId', 'AssignTransactionId', 'GetNewObjectId'])(
   (routine) => {
     const frame = refusal('XX000', routine);
     const padded = Buffer.concat([Buffer.from('before'), frame, Buffer.from('behind')]);
-    expect(retryFor(padded, 6, 6 + frame.length)).toBe('retry-refused');
+    expect(retryFor(padded, 6, 6 + frame.length, false)).toBe('retry-refused');
   },
 );
+
+it.each([
+  ['22023', 'retry-session'],
+  ['42704', 'retry-session'],
+  ['40001', 'retry-conflict'],
+] as const)('%s of what any replica would be asked: %s', (sqlstate, retry) => {
+  const frame = refusal(sqlstate);
+  expect(retryFor(frame, 0, frame.length, true)).toBe(retry);
+});
