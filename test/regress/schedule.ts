@@ -1,11 +1,27 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** Names of the tests in PostgreSQL's order; `ignore` lines only mark tests as unreliable. */
+/**
+ * Names of the tests of a folder, in their order: of src/test/regress from its schedule, of an
+ * extension from the REGRESS variable of its Makefile.
+ */
 export async function readSchedule(source: string): Promise<string[]> {
-  const text = await readFile(join(source, 'parallel_schedule'), 'utf8');
-  return text
-    .split('\n')
-    .map((line) => /^test:\s*(.*)$/.exec(line)?.[1])
-    .flatMap((names) => (names === undefined ? [] : names.trim().split(/\s+/)));
+  const schedule = await readText(join(source, 'parallel_schedule'));
+  if (schedule !== null) return schedule.split('\n').flatMap(namesOn);
+  const makefile = await readText(join(source, 'Makefile'));
+  const line = makefile?.replaceAll('\\\n', ' ').match(/^REGRESS\s*=(.*)$/m)?.[1];
+  if (line === undefined) throw new Error(`${source} names no tests`);
+  return words(line);
+}
+
+/** Lines of the kind `ignore:` only mark tests as unreliable. */
+function namesOn(line: string): string[] {
+  const names = /^test:(.*)$/.exec(line)?.[1];
+  return names === undefined ? [] : words(names);
+}
+
+const words = (text: string) => text.split(/\s+/).filter((word) => word !== '');
+
+function readText(file: string): Promise<string | null> {
+  return readFile(file, 'utf8').catch(() => null);
 }

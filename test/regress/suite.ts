@@ -5,12 +5,11 @@ import { chmod, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 
-const database = 'regression';
-
 /** The same for both sides. */
 export interface SuiteOptions {
-  /** PostgreSQL's src/test/regress, readable to the servers' account. */
+  /** PostgreSQL's src/test/regress, or the folder of an extension; readable to the servers. */
   readonly source: string;
+  readonly database: string;
   /** Where regress.so is, and autoinc.so and refint.so of contrib/spi. */
   readonly libraries: string;
   readonly psql: string;
@@ -45,7 +44,7 @@ export class Suite {
     const client = new pg.Client({ host, port, user, database: 'postgres' });
     await client.connect();
     try {
-      for (const sql of creation) await client.query(sql);
+      for (const sql of creationOf(options.database)) await client.query(sql);
     } finally {
       await client.end();
     }
@@ -54,7 +53,7 @@ export class Suite {
 
   /** Runs a test with psql and gives its output, its paths made the same for everybody. */
   async run(test: string): Promise<string> {
-    const { source, psql, limitMs } = this.#options;
+    const { source, psql, limitMs, database } = this.#options;
     const file = join(this.#target.folder, 'results', `${test}.out`);
     const input = createReadStream(join(source, 'sql', `${test}.sql`));
     const output = createWriteStream(file);
@@ -98,7 +97,7 @@ export class Suite {
 }
 
 /** create_database() of pg_regress.c. */
-const creation = [
+const creationOf = (database: string) => [
   `CREATE DATABASE ${database} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'`,
   ...[
     "lc_messages TO 'C'",
