@@ -35,7 +35,7 @@ export type PrimaryReason =
   | 'wait-timeout'
   /** A replica refused it as a write. */
   | 'retry-refused'
-  /** A replica refused a SET or the like, which may name what only the primary has yet. */
+  /** A replica refused a SET, or the session's role: it may not know yet what they name. */
   | 'retry-session'
   /** A replica cancelled it: recovery conflict. */
   | 'retry-conflict'

@@ -28,6 +28,13 @@ export class Attempts {
     return this.#retry !== null;
   }
 
+  /** A replica refused the role of the session: whether to ask the primary, which may know it. */
+  refusedRole(): boolean {
+    if (!this.areLeft) return false;
+    this.#retry = 'retry-session';
+    return true;
+  }
+
   again(): void {
     this.#count += 1;
   }

@@ -237,11 +237,16 @@ export class RequestRunner implements ReplySink, BuilderSession {
         this.lost(this.#sent.exchange, null, false);
         return;
       }
-      const failure = refusal ?? (this.#isCancelled ? new ProxyError('queryCanceled') : null);
+      const failure = this.#isCancelled ? new ProxyError('queryCanceled') : refusal;
       if (failure === null) {
         this.#transmit(placed);
+        return;
+      }
+      this.#release(placed);
+      const mayTryPrimary = !this.#isCancelled && !placed.isPrimary;
+      if (mayTryPrimary && this.#placer.attempts.refusedRole()) {
+        this.#runAgain(placed.node, this.#request!);
       } else {
-        this.#release(placed);
         this.#notPlaced(failure);
       }
     });

@@ -20,7 +20,8 @@ function namesOn(line: string): string[] {
   return names === undefined ? [] : words(names);
 }
 
-const words = (text: string) => text.split(/\s+/).filter((word) => word !== '');
+/** Without variables, which depend on how PostgreSQL was built. */
+const words = (text: string) => text.split(/\s+/).filter((word) => /^[^$]+$/.test(word));
 
 function readText(file: string): Promise<string | null> {
   return readFile(file, 'utf8').catch(() => null);

@@ -1,7 +1,7 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { ProxyError } from '../../../src/errors.ts';
 import { createLogger } from '../../../src/log.ts';
-import { Settings } from '../../../src/pool/settings.ts';
+import { Settings, settingFromSet } from '../../../src/pool/settings.ts';
 import {
   commandComplete,
   errorResponse,
@@ -238,6 +238,37 @@ describe('a SET that a replica refuses', () => {
     run(frontend.query('set role fresh'));
     await flow();
     expect(runner.lastRoute).toMatchObject({ reason: 'session' });
+  });
+});
+
+describe('a role that a replica does not know', () => {
+  const refusal = errorResponse({ severity: 'ERROR', sqlstate: '22023', message: 'no such role' });
+
+  beforeEach(() => {
+    all.state.settings = Settings.of([['role', settingFromSet('role', "'fresh'")]]);
+  });
+
+  it('is taken on the primary instead', async () => {
+    const { owner, run, accept, runner, server } = all;
+    run(frontend.query('reset role'));
+    await accept(1);
+    server(1).socket.deliver(Buffer.concat([refusal, readyForQueryIdle]));
+    await accept(0);
+    server(0).socket.deliver(Buffer.concat([commandComplete('SET'), readyForQueryIdle]));
+    expect(runner.lastRoute).toMatchObject({ node: 0, reason: 'retry-session' });
+    server(0).socket.deliver(Buffer.concat([commandComplete('RESET'), readyForQueryIdle]));
+    expect(owner.types).toBe('CZ');
+    expect(server(1).connection.isReleasable).toBe(true);
+  });
+
+  it('is refused when the primary does not know it either', async () => {
+    const { owner, run, accept, server } = all;
+    run(frontend.query('reset role'));
+    await accept(1);
+    server(1).socket.deliver(Buffer.concat([refusal, readyForQueryIdle]));
+    await accept(0);
+    server(0).socket.deliver(Buffer.concat([refusal, readyForQueryIdle]));
+    expect(owner.events).toEqual(['failed settingsRefused']);
   });
 });
 
