@@ -11,6 +11,10 @@ const variable: readonly (readonly [RegExp, string])[] = [
   [/\bprocess \d+/gi, 'process 0'],
   [/\bpg_(toast_)?temp_\d+/g, 'pg_$1temp_0'],
   [/\bpg_toast_\d+/g, 'pg_toast_0'],
+  // Of the tables' OIDs.
+  [/\bQuery Identifier: -?\d+/g, 'Query Identifier: 0'],
+  // Of the port.
+  [/\.s\.PGSQL\.\d+/g, '.s.PGSQL.0'],
 ];
 
 export function normalised(output: string): string {

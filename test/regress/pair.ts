@@ -26,12 +26,14 @@ export interface Outcome {
 }
 
 const poolSize = 4;
+const replicas = 2;
 const trustEverybody = [
+  'local all all trust',
   'host all all 127.0.0.1/32 trust',
   'host replication all 127.0.0.1/32 trust',
 ];
 
-/** A server, and Tidemark in front of an equal one with replicas. */
+/** A cluster, and Tidemark in front of an equal one. */
 export class Pair {
   readonly #options: PairOptions;
   readonly #clusters: readonly [TestCluster, TestCluster];
@@ -49,11 +51,10 @@ export class Pair {
 
   static async start(options: PairOptions): Promise<Pair> {
     const { binaries, settings, isControl } = options;
-    const start = (replicas: number) =>
-      startTestCluster({ replicas, hba: trustEverybody, binaries, settings });
-    const direct = await start(0);
+    const start = () => startTestCluster({ replicas, hba: trustEverybody, binaries, settings });
+    const direct = await start();
     try {
-      const behind = await start(isControl ? 0 : 2);
+      const behind = await start();
       const pool = { size: poolSize };
       const proxy = isControl ? null : await startTestProxy(behind, { auth: 'trust', pool });
       return new Pair(options, [direct, behind], proxy);

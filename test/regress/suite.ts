@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { chmod, mkdir, readFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 
@@ -40,6 +40,8 @@ export class Suite {
     const results = join(target.folder, 'results');
     await mkdir(results, { recursive: true });
     for (const folder of [target.folder, results]) await chmod(folder, 0o777);
+    // Tests of extensions name their files from where they run.
+    await symlink(join(options.source, 'data'), join(target.folder, 'data'));
     const { host, port, user } = target;
     const client = new pg.Client({ host, port, user, database: 'postgres' });
     await client.connect();
