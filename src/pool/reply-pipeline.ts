@@ -1,6 +1,7 @@
 import { Backend, frameHeaderBytes } from '../protocol/codes.ts';
 import { errorField, parameterStatusFields, readyStatus } from '../protocol/fields.ts';
 import { ProtocolError } from '../protocol/protocol-error.ts';
+import { withNameInError } from '../protocol/rename.ts';
 import type { DisconnectReason } from './disconnect-reason.ts';
 import type { Exchange, ReplySink } from './exchange.ts';
 import type { PreparedOnServer } from './prepared.ts';
@@ -375,8 +376,9 @@ export class ReplyPipeline {
     }
     step?.failed?.();
     exchange.sink.refused();
-    if (step === undefined || step.replacement === null) return forwardFrame;
-    this.#replacement = step.replacement;
+    const replacement = step === undefined ? null : wordedFor(step, chunk.subarray(start, end));
+    if (replacement === null) return forwardFrame;
+    this.#replacement = replacement;
     return skipFrame;
   }
 
@@ -436,3 +438,9 @@ export class ReplyPipeline {
 }
 
 const empty = Buffer.alloc(0);
+
+/** What the client is told in place of this error; null: the error as it is. */
+function wordedFor({ replacement, renamed }: Step, frame: Buffer): Buffer | null {
+  if (replacement !== null || renamed === undefined) return replacement;
+  return withNameInError(frame, renamed.from, renamed.to);
+}

@@ -51,3 +51,17 @@ export function withStatementName(
   head[head.length - 1] = 0;
   return { head, restOffset: nameEnd + 1 };
 }
+
+/** An ErrorResponse that speaks of `from`, in quotation marks, as of `to`; null: it does not. */
+export function withNameInError(frame: Buffer, from: string, to: string): Buffer | null {
+  const quoted = `"${from}"`;
+  const at = frame.indexOf(quoted, frameHeaderBytes, 'latin1');
+  if (at < 0) return null;
+  const renamed = Buffer.concat([
+    frame.subarray(0, at),
+    Buffer.from(`"${to}"`, 'latin1'),
+    frame.subarray(at + quoted.length),
+  ]);
+  renamed.writeInt32BE(renamed.length - 1, 1);
+  return renamed;
+}

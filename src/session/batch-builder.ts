@@ -211,33 +211,28 @@ export class BatchBuilder {
       });
       return;
     }
-    const isAborted = this.#server.txStatus === TxStatus.Failed && isRefusedWhenFailed(parsed);
+    const body = buffer.subarray(queryStart, end);
     if (this.#session.statements.get(name) !== undefined) {
-      this.#fail(
-        isAborted
-          ? new ProxyError('transactionAborted')
-          : new ProxyError('duplicateStatement', name),
-      );
+      // What else is wrong with it comes first: the server looks at the name last.
+      this.#tryUnnamed(body, { ...steps.parse, skip: true });
+      this.#fail(new ProxyError('duplicateStatement', name));
       return;
     }
-    const text = this.#session.texts.use(buffer.subarray(queryStart, end));
+    const text = this.#session.texts.use(body);
     const statement: ClientStatement = { text, classified: parsed.classified };
     this.#session.statements.announce(name, statement);
     this.borrowed.push(text);
     const confirm = () => this.#session.statements.confirm(name, statement);
     const { prepared } = this.#server;
-    const isThere = prepared.has(text);
-    if (isThere && !isAborted) {
-      this.#fake(parseComplete, confirm);
+    if (prepared.has(text)) {
+      // The transaction may have failed, and then so does this; or have ended within the batch.
+      const isAborted = this.#server.txStatus === TxStatus.Failed && isRefusedWhenFailed(parsed);
+      if (isAborted) this.#tryUnnamed(body, { ...steps.parse, done: confirm });
+      else this.#fake(parseComplete, confirm);
       return;
     }
     this.#send(parseHead(text));
     this.#send(text.body);
-    if (isThere) {
-      // The transaction has failed, and so does this, before the name is looked at.
-      this.#steps.push(steps.parse);
-      return;
-    }
     prepared.announce(text);
     this.#steps.push({
       ...steps.parse,
@@ -248,10 +243,19 @@ export class BatchBuilder {
     });
   }
 
+  /** Lets the server parse a text without keeping it under a name. */
+  #tryUnnamed(body: Buffer, step: Step): void {
+    this.#send(parseHeadOf('', body));
+    this.#send(body);
+    this.#server.prepared.unnamed = null;
+    this.#steps.push(step);
+  }
+
   #bind(buffer: Buffer, start: number, end: number): void {
     const { statement: name } = bindFields.read(buffer, start, end);
     if (!this.#nameStatement(name, buffer, start, end)) return;
-    this.#steps.push(steps.bind);
+    const statement = name === '' ? undefined : this.#session.statements.get(name);
+    this.#steps.push(statement === undefined ? steps.bind : bindStepOf(name, statement));
   }
 
   #describe(buffer: Buffer, start: number, end: number): void {
@@ -379,6 +383,17 @@ export class BatchBuilder {
     }
     this.#run = null;
   }
+}
+
+const bindSteps = new WeakMap<ClientStatement, Step>();
+
+/** Of a statement that is known to the server by another name: its errors name it. */
+function bindStepOf(name: string, statement: ClientStatement): Step {
+  const known = bindSteps.get(statement);
+  if (known !== undefined) return known;
+  const step = { ...steps.bind, renamed: { from: statement.text.name, to: name } };
+  bindSteps.set(statement, step);
+  return step;
 }
 
 /** Effects of the statements that end a transaction (IsTransactionExitStmt, tcop/postgres.c). */

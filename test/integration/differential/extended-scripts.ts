@@ -26,6 +26,9 @@ const int4Bytes = (value: number): Buffer => {
   return bytes;
 };
 
+/** Names are the bytes of the wire. */
+const green = Buffer.from('grün').toString('latin1');
+
 const unnamed: readonly Script[] = [
   script(
     'run unnamed',
@@ -184,6 +187,37 @@ const named: readonly Script[] = [
     x(P('s1', 'select 1')),
     x(P('s3', 'select 3'), P('s3', 'select 4'), B('s3'), E()),
     x(B('s3'), E()),
+  ),
+  script(
+    'name taken, and more that is wrong',
+    x(P('s1', 'select $1::int')),
+    x(P('s1', 'selec')),
+    x(P('s1', 'select * from missing')),
+    x(P('s1', 'select 1'), B('s1'), E()),
+    x(B('s1', { params: ['1'] }), E()),
+    q('begin'),
+    q('select 1/0'),
+    x(P('s1', 'select 1')),
+    x(P('s1', 'rollback')),
+    x(run('rollback'), P('s1', 'select 1')),
+  ),
+  script(
+    'wrong number of parameters',
+    x(P('s1', 'select $1::int')),
+    x(B('s1'), E()),
+    x(B('s1', { params: ['1', '2'] }), E()),
+    x(P('s2', 'select $1::int'), B('s2', { params: ['1', '2'] }), E()),
+    x(P(green, 'select 1'), B(green, { params: ['1'] }), E()),
+    x(B('s1', { params: ['3'] }), E()),
+  ),
+  script(
+    'parse behind the end of a failed transaction',
+    x(P('s1', 'select 1')),
+    x(CS('s1')),
+    q('begin'),
+    q('select 1/0'),
+    x(run('commit'), P('s1', 'select 1'), B('s1'), E()),
+    x(B('s1'), E()),
   ),
   script(
     'unknown names',

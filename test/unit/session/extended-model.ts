@@ -75,10 +75,10 @@ export class ExtendedModel {
         const { statement, queryStart, queryEnd } = new ParseFields().read(buffer, start, end);
         const text = buffer.toString('latin1', queryStart, queryEnd);
         if (statement === '') this.statements.delete('');
-        else if (this.statements.has(statement)) {
+        if (text === unparsableText) return this.#fail('42601', 'syntax error');
+        if (this.statements.has(statement)) {
           return this.#fail('42P05', `prepared statement "${statement}" already exists`);
         }
-        if (text === unparsableText) return this.#fail('42601', 'syntax error');
         this.parsed.push(text);
         this.statements.set(statement, text);
         return [parseComplete];
