@@ -100,7 +100,14 @@ class RunningProxy {
     });
     this.#gate = new Gate(this.monitor);
     this.#cluster = new Cluster(config.nodes, config.pool);
-    this.#databases = new Databases(() => config.nodes[this.monitor.primary()] ?? null, log);
+    this.#databases = new Databases(
+      {
+        primary: () => config.nodes[this.monitor.primary()] ?? null,
+        replica: () =>
+          config.nodes[this.monitor.nodes.findIndex(({ role }) => role === 'replica')] ?? null,
+      },
+      log,
+    );
     this.#routes = new RouteCounts(config.nodes.length);
     this.#fallbacks = new FallbackLimit(config.freshness.fallbackReadsMax);
     this.#staleness = config.nodes.map(() => new DurationHistogram());

@@ -10,13 +10,17 @@ export function read(tag: string, effect: Effect | null = null): StatementClass 
     ddl: false,
     tag,
     replicaSafeInTransaction: true,
+    prefersPrimary: false,
+    forcible: true,
   };
 }
 
 export interface WriteTraits {
   readonly replicaSafe?: boolean;
+  readonly prefersPrimary?: boolean;
   readonly effect?: Effect | null;
   readonly ddl?: boolean;
+  readonly forcible?: boolean;
 }
 
 export function write(tag: string, reason: WriteReason, traits: WriteTraits = {}): StatementClass {
@@ -27,6 +31,8 @@ export function write(tag: string, reason: WriteReason, traits: WriteTraits = {}
     ddl: traits.ddl ?? false,
     tag,
     replicaSafeInTransaction: traits.replicaSafe ?? false,
+    prefersPrimary: traits.prefersPrimary ?? false,
+    forcible: traits.forcible ?? false,
   };
 }
 
@@ -43,6 +49,8 @@ export function session(
     ddl: false,
     tag,
     replicaSafeInTransaction: replicaSafe,
+    prefersPrimary: false,
+    forcible: true,
   };
 }
 

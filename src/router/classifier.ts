@@ -15,16 +15,11 @@ import {
 import { parseHint } from './hint.ts';
 import { parse } from './parser.ts';
 import { FORM_BYTES_MAX, formOf, scan, scanned, TEXT_BYTES_MAX } from './scanner.ts';
-import type {
-  Classified,
-  FunctionCatalog,
-  Hint,
-  StatementClass,
-  WriteReason,
-} from './statement.ts';
+import { readsSessionSettingsOnly, readsSettings } from './setting-names.ts';
+import type { Catalog, Classified, Hint, StatementClass, WriteReason } from './statement.ts';
 
 export interface ClassifierOptions {
-  readonly catalog: FunctionCatalog;
+  readonly catalog: Catalog;
   /** Statements remembered, 2 to 3 entries for some. */
   readonly entriesMax?: number;
 }
@@ -42,6 +37,11 @@ const LONG_KEY_BYTES = 256;
 
 /** The class of statements of this form depends on their literals: look under the exact text. */
 const EXACT = 'exact';
+/** It depends on the names of the settings that they read: look under the form, marked, or the text. */
+const BY_SETTING = 'by-setting';
+type Marker = typeof EXACT | typeof BY_SETTING;
+/** In front of a form: its settings are of the session. No form begins with this control byte. */
+const SESSION_SETTINGS = '\x05';
 
 /**
  * Classifies query strings for one database.
@@ -50,11 +50,12 @@ const EXACT = 'exact';
  * DELETE, MERGE, WITH, VALUES and TABLE statements without effect: their class follows from names
  * and clauses, never from a constant. Everything else is kept under its exact text with `=` in
  * front (no form begins so), and its form leads to the marker EXACT: the value of a SET, the name in
- * set_config('role', ...), the key of an advisory lock are what those statements mean.
+ * set_config('role', ...), the key of an advisory lock are what those statements mean. Calls of
+ * current_setting() are in between: common ones share a key, and current_setting('port') does not.
  */
 export class Classifier {
-  readonly #catalog: FunctionCatalog;
-  readonly #cache: LRUCache<string, Classified | typeof EXACT>;
+  readonly #catalog: Catalog;
+  readonly #cache: LRUCache<string, Classified | Marker>;
   readonly #hints = new LRUCache<string, { hint: Hint | null }>({ max: HINTS_MAX });
 
   constructor({ catalog, entriesMax = ENTRIES_MAX }: ClassifierOptions) {
@@ -74,19 +75,23 @@ export class Classifier {
     scan(text, start, end);
     const hint = scanned.hintRanges.length === 0 ? null : this.#hintOf(text);
     const classified = this.#classify(text, start, end, backslashEscapes);
+    if (classified.namesUnknown) this.#catalog.missed();
     return hint === null ? classified : { ...classified, hint };
   }
 
   /** A replica refused the statement as a write: from now on statements of its key are writes. */
   learnWrite(classified: Classified): void {
     if (classified.key.length > KEY_BYTES_MAX) return;
-    const statements = classified.statements.map((statement) =>
-      statement.access === 'write' ? statement : write(statement.tag, 'learned-write', statement),
-    );
+    const statements = classified.statements.map((statement) => {
+      const { access, tag, effect, ddl } = statement;
+      return access === 'write' ? statement : write(tag, 'learned-write', { effect, ddl });
+    });
     this.#cache.set(classified.key, {
       ...classified,
       access: 'write',
       reason: 'learned-write',
+      forcible: false,
+      namesUnknown: false,
       statements,
       hint: null,
     });
@@ -104,14 +109,38 @@ export class Classifier {
       return notUnderstood(form, exactKey(text, start, end), 'unparsable');
     }
     const known = this.#cache.get(form);
+    if (known === BY_SETTING) return this.#bySetting(text, start, end, form);
     if (known !== undefined && known !== EXACT) return known;
     const exact = exactKey(text, start, end);
-    const same = this.#cache.get(exact);
-    if (same !== undefined && same !== EXACT) return same;
+    const same = this.#cached(exact);
+    if (same !== null) return same;
     const classified = this.#decide(text, start, end, form);
-    if (classified.key === exact && isUnderstood(classified)) this.#remember(form, EXACT);
+    if (classified.key.startsWith(SESSION_SETTINGS)) this.#remember(form, BY_SETTING);
+    else if (classified.key === exact && isUnderstood(classified)) {
+      const mayShare = readsSettings(form) && isFree(form, classified.statements);
+      this.#remember(form, mayShare ? BY_SETTING : EXACT);
+    }
     this.#remember(classified.key, classified);
     return classified;
+  }
+
+  #bySetting(text: Buffer, start: number, end: number, form: string): Classified {
+    const isOfSession = this.#readsSessionSettingsOnly(text, start, end);
+    const key = isOfSession ? SESSION_SETTINGS + form : exactKey(text, start, end);
+    const known = this.#cached(key);
+    if (known !== null) return known;
+    const classified = this.#decide(text, start, end, form);
+    this.#remember(classified.key, classified);
+    return classified;
+  }
+
+  #cached(key: string): Classified | null {
+    const known = this.#cache.get(key);
+    return known === undefined || known === EXACT || known === BY_SETTING ? null : known;
+  }
+
+  #readsSessionSettingsOnly(text: Buffer, start: number, end: number): boolean {
+    return readsSessionSettingsOnly(text.toString('latin1', start, end), this.#catalog);
   }
 
   #decide(text: Buffer, start: number, end: number, form: string): Classified {
@@ -125,15 +154,13 @@ export class Classifier {
     const nodes = parse(text.toString('utf8', start, end));
     if (nodes === null) return notUnderstood(form, exact, 'unparsable');
     const statements = nodes.map((node) => decide(node, this.#catalog));
-    const free =
-      !scanned.severalStatements &&
-      plainStart(form) !== null &&
-      !namesSession(form) &&
-      statements.every(({ effect }) => effect === null);
-    return summary(statements, free ? form : exact);
+    if (!isFree(form, statements)) return summary(statements, exact);
+    if (!readsSettings(form)) return summary(statements, form);
+    const isOfSession = this.#readsSessionSettingsOnly(text, start, end);
+    return summary(statements, isOfSession ? SESSION_SETTINGS + form : exact);
   }
 
-  #remember(key: string, value: Classified | typeof EXACT): void {
+  #remember(key: string, value: Classified | Marker): void {
     if (key.length <= KEY_BYTES_MAX) this.#cache.set(key, value);
   }
 
@@ -166,6 +193,16 @@ function classifyLong(): Classified {
   const key = `#${form.slice(0, LONG_KEY_BYTES)}`;
   const tag = complete ? obviousWrite(form, scanned.severalStatements) : null;
   return tag === null ? notUnderstood(form, key, 'too-long', complete) : obvious(tag, key);
+}
+
+/** No literal but the name of a setting can change the class of the text scanned last. */
+function isFree(form: string, statements: readonly StatementClass[]): boolean {
+  return (
+    !scanned.severalStatements &&
+    plainStart(form) !== null &&
+    !namesSession(form) &&
+    statements.every(({ effect }) => effect === null)
+  );
 }
 
 /** A text whose bytes the scanner and the grammar read as the server does. */
@@ -208,6 +245,8 @@ function summary(statements: readonly StatementClass[], key: string): Classified
     reason: first?.reason ?? null,
     statements,
     hasEffects: statements.some(({ effect }) => effect !== null),
+    forcible: statements.every(({ forcible }) => forcible),
+    namesUnknown: statements.some(({ reason }) => reason?.startsWith('unknown-') === true),
     hint: null,
     key,
   };

@@ -5,7 +5,7 @@ import { temporaryScope } from './inspect.ts';
 import { type PlainStatement, plainStatements } from './plain-statements.ts';
 import { classifyCopy, classifyExplain, classifyModification, classifySelect } from './queries.ts';
 import { classifySet, classifyShow, standbyAccepts, transactionModes } from './settings.ts';
-import type { Effect, FunctionCatalog, PinReason, StatementClass } from './statement.ts';
+import type { Catalog, Effect, PinReason, StatementClass } from './statement.ts';
 
 /** CURSOR_OPT_HOLD of nodes/parsenodes.h. */
 const CURSOR_HOLD = 0x20;
@@ -14,11 +14,11 @@ const pin = (reason: PinReason): Effect => ({ kind: 'pin', reason });
 const unpin = (reason: PinReason): Effect => ({ kind: 'unpin', reason });
 
 /** Decides one statement of the grammar. Total: what the tables do not know is a write. */
-export function decide(node: Node, catalog: FunctionCatalog): StatementClass {
+export function decide(node: Node, catalog: Catalog): StatementClass {
   return decideQuery(node, catalog) ?? decideSession(node, catalog) ?? decidePlain(node);
 }
 
-function decideQuery(node: Node, catalog: FunctionCatalog): StatementClass | null {
+function decideQuery(node: Node, catalog: Catalog): StatementClass | null {
   if ('SelectStmt' in node) return classifySelect(node.SelectStmt, catalog);
   if ('InsertStmt' in node) return classifyModification('INSERT', node.InsertStmt, catalog);
   if ('UpdateStmt' in node) return classifyModification('UPDATE', node.UpdateStmt, catalog);
@@ -29,9 +29,9 @@ function decideQuery(node: Node, catalog: FunctionCatalog): StatementClass | nul
   return null;
 }
 
-function decideSession(node: Node, catalog: FunctionCatalog): StatementClass | null {
+function decideSession(node: Node, catalog: Catalog): StatementClass | null {
   if ('VariableSetStmt' in node) return classifySet(node.VariableSetStmt);
-  if ('VariableShowStmt' in node) return classifyShow(node.VariableShowStmt);
+  if ('VariableShowStmt' in node) return classifyShow(node.VariableShowStmt, catalog);
   if ('TransactionStmt' in node) return classifyTransaction(node.TransactionStmt);
   if ('DeclareCursorStmt' in node) return classifyDeclare(node.DeclareCursorStmt, catalog);
   if ('FetchStmt' in node) {
@@ -105,7 +105,7 @@ function classifyTransaction(statement: TransactionStmt): StatementClass {
 }
 
 /** A cursor lives where it was declared: with the transaction, or, held, with the connection. */
-function classifyDeclare(statement: DeclareCursorStmt, catalog: FunctionCatalog): StatementClass {
+function classifyDeclare(statement: DeclareCursorStmt, catalog: Catalog): StatementClass {
   if (((statement.options ?? 0) & CURSOR_HOLD) !== 0) {
     return write('DECLARE CURSOR', 'cursor', { effect: pin('hold-cursor') });
   }

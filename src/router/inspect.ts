@@ -1,32 +1,28 @@
-import { functionRule, isPrimaryOnlyRelation } from './functions.ts';
-import type { FunctionCatalog, WriteReason } from './statement.ts';
+import type { Node } from 'libpg-query';
+
+import {
+  type Cause,
+  causes,
+  functionCause,
+  heaviest,
+  type Name,
+  operatorCause,
+  relationCause,
+  settingCause,
+  typeCause,
+} from './causes.ts';
+import { constantText } from './settings.ts';
+import type { Catalog } from './statement.ts';
 
 /** What a walk over the grammar tree of a query found. */
 export interface Findings {
-  /** The first cause, in this order of weight, that keeps the query from being a read; or null. */
-  readonly reason: WriteReason | null;
-  /** Nothing in it behaves differently on a standby than in a READ ONLY transaction of the primary. */
-  readonly replicaSafe: boolean;
+  /** What keeps the query from being a read; or null. */
+  readonly cause: Cause | null;
   /** The table that SELECT INTO makes, when it is temporary. */
   readonly temporary: ReturnType<typeof temporaryScope>;
   /** Calls of functions that change the session, by lower case name. */
   readonly sessionCalls: ReadonlySet<string>;
 }
-
-/** Reasons a query can have, the clearest first: a query gets the first one that holds. */
-const WEIGHT: readonly WriteReason[] = [
-  'select-into',
-  'writing-cte',
-  'locking-clause',
-  'primary-only-function',
-  'primary-only-relation',
-  'volatile-function',
-  'unknown-function',
-  'catalog-not-loaded',
-];
-
-/** Refused by a READ ONLY transaction on any server before anything of them runs. */
-const REFUSED: ReadonlySet<WriteReason> = new Set(['select-into', 'writing-cte', 'locking-clause']);
 
 const SESSION_CALL =
   /^(set_config|setseed|pg_(try_)?advisory_lock(_shared)?|pg_advisory_unlock_all|dblink_connect(_u)?|pg_replication_origin_session_setup|pg_backup_start|pg_start_backup)$/;
@@ -37,36 +33,117 @@ type Fields = Readonly<Record<string, unknown>>;
  * Walks every field of a tree, so that no clause of the grammar can be forgotten. Iterative: a tree
  * may be thousands of levels deep. Keys are names of the grammar, never text of the client.
  */
-export function inspect(tree: object, catalog: FunctionCatalog): Findings {
-  const found = new Set<WriteReason>();
-  const sessionCalls = new Set<string>();
-  let temporary: Findings['temporary'] = null;
-  let unsafe = false;
-  for (const fields of objectsOf(tree)) {
-    if (fields.lockingClause !== undefined) found.add('locking-clause');
+export function inspect(tree: object, catalog: Catalog): Findings {
+  const walk = new Walk(catalog);
+  for (const fields of objectsOf(tree)) walk.visit(fields);
+  return walk.findings();
+}
+
+class Walk {
+  readonly #catalog: Catalog;
+  readonly #found = new Set<Cause>();
+  readonly #sessionCalls = new Set<string>();
+  readonly #relations: Name[] = [];
+  /** Names that WITH defines. They are looked for anywhere: shadowing a relation hides nothing. */
+  readonly #local = new Set<string>();
+  #temporary: Findings['temporary'] = null;
+
+  constructor(catalog: Catalog) {
+    this.#catalog = catalog;
+  }
+
+  visit(fields: Fields): void {
+    this.#clauses(fields);
+    if (fields.FuncCall !== undefined) this.#call(fields.FuncCall as Fields);
+    if (fields.TypeName !== undefined) this.#type(fields.TypeName as Fields);
+    if (fields.typeName !== undefined) this.#type(fields.typeName as Fields);
+    this.#operators(fields);
+    this.#columns(fields);
+  }
+
+  findings(): Findings {
+    for (const name of this.#relations) {
+      const isLocal = name.schema === null && this.#local.has(name.name);
+      this.#add(relationCause(name, isLocal, this.#catalog));
+    }
+    return {
+      cause: heaviest(this.#found),
+      temporary: this.#temporary,
+      sessionCalls: this.#sessionCalls,
+    };
+  }
+
+  #add(cause: Cause | null): void {
+    if (cause !== null) this.#found.add(cause);
+  }
+
+  #clauses(fields: Fields): void {
+    if (fields.lockingClause !== undefined) this.#add(causes.lockingClause);
     if (fields.intoClause !== undefined) {
-      found.add('select-into');
-      temporary = temporaryScope(fields.intoClause as object);
+      this.#add(causes.selectInto);
+      this.#temporary = temporaryScope(fields.intoClause as object);
     }
-    if (isModification(fields)) found.add('writing-cte');
-    if (typeof fields.relname === 'string' && isPrimaryOnlyRelation(fields.relname)) {
-      found.add('primary-only-relation');
-      unsafe = true;
+    if (isModification(fields)) this.#add(causes.writingCte);
+    if (typeof fields.ctename === 'string') this.#local.add(fields.ctename);
+    if (typeof fields.relname === 'string') {
+      const { schemaname } = fields;
+      const schema = typeof schemaname === 'string' ? schemaname : null;
+      this.#relations.push({ schema, name: fields.relname });
     }
-    if (fields.FuncCall !== undefined) {
-      const { schema, name } = functionName(fields.FuncCall as Fields);
-      if (SESSION_CALL.test(name)) sessionCalls.add(name);
-      const reason = functionReason(schema, name, catalog);
-      if (reason !== null) {
-        found.add(reason);
-        unsafe = unsafe || functionRule(schema, name) !== 'refused-read-only';
+  }
+
+  #call(call: Fields): void {
+    const name = nameOf(call.funcname);
+    if (SESSION_CALL.test(name.name)) this.#sessionCalls.add(name.name);
+    this.#add(functionCause(name, this.#catalog));
+    if (name.name === 'current_setting') {
+      const [argument] = Array.isArray(call.args) ? call.args : [];
+      this.#add(settingCause(settingName(argument), this.#catalog));
+    }
+  }
+
+  #type(type: Fields): void {
+    if (Array.isArray(type.names)) this.#add(typeCause(nameOf(type.names), this.#catalog));
+  }
+
+  /** Those that an expression names, and those that the grammar has other words for. */
+  #operators(fields: Fields): void {
+    const expression = fields.A_Expr as Fields | undefined;
+    if (expression !== undefined) {
+      const isBetween = String(expression.kind).includes('BETWEEN');
+      if (isBetween) for (const name of ['<', '<=', '>=', '>']) this.#operator(name);
+      else this.#add(operatorCause(nameOf(expression.name), this.#catalog));
+    }
+    const link = fields.SubLink as Fields | undefined;
+    for (const names of [link?.operName, fields.useOp]) {
+      if (names !== undefined) this.#add(operatorCause(nameOf(names), this.#catalog));
+    }
+    const compares =
+      (link?.testexpr !== undefined && link.operName === undefined) ||
+      (fields.CaseExpr as Fields | undefined)?.arg !== undefined ||
+      fields.usingClause !== undefined ||
+      fields.isNatural === true;
+    if (compares) this.#operator('=');
+  }
+
+  #operator(name: string): void {
+    this.#add(operatorCause({ schema: null, name }, this.#catalog));
+  }
+
+  /** `t.f` and `(row).f` call f where there is no such column (ParseFuncOrColumn). */
+  #columns(fields: Fields): void {
+    const reference = (fields.ColumnRef as Fields | undefined)?.fields;
+    const parts = [
+      ...(Array.isArray(reference) ? reference.slice(1) : []),
+      ...(Array.isArray(fields.indirection) ? fields.indirection : []),
+    ];
+    for (const part of parts) {
+      const name = (part as { String?: { sval?: string } }).String?.sval;
+      if (name !== undefined && this.#catalog.isColumnFunction(name)) {
+        this.#add(causes.volatileFunction);
       }
     }
   }
-  const reason = WEIGHT.find((candidate) => found.has(candidate)) ?? null;
-  // What is refused at its start never calls its functions.
-  const replicaSafe = !unsafe || (reason !== null && REFUSED.has(reason));
-  return { reason, replicaSafe, temporary, sessionCalls };
 }
 
 /** Every object of a tree, the tree itself first. */
@@ -105,25 +182,21 @@ function isModification(fields: Fields): boolean {
   );
 }
 
-/** Of a FuncCall: `a.b.f` is function f of schema b. */
-export function functionName(call: Fields): { schema: string | null; name: string } {
+/** 'port' and 'port'::text, in lower case; null: not known before it runs. */
+function settingName(argument: Node | undefined): string | null {
+  if (argument === undefined || !('TypeCast' in argument)) {
+    return constantText(argument)?.toLowerCase() ?? null;
+  }
+  const { arg, typeName } = argument.TypeCast;
+  const isText = nameOf(typeName?.names).name === 'text' && typeName?.arrayBounds === undefined;
+  return isText ? settingName(arg) : null;
+}
+
+/** Of a list of String nodes: `a.b.f` is f of schema b. */
+export function nameOf(list: unknown): Name {
   const parts: string[] = [];
-  for (const part of Array.isArray(call.funcname) ? call.funcname : []) {
+  for (const part of Array.isArray(list) ? list : []) {
     parts.push((part as { String?: { sval?: string } }).String?.sval ?? '');
   }
   return { schema: parts.at(-2) ?? null, name: parts.at(-1) ?? '' };
-}
-
-function functionReason(
-  schema: string | null,
-  name: string,
-  catalog: FunctionCatalog,
-): WriteReason | null {
-  const rule = functionRule(schema, name);
-  if (rule === 'primary-only') return 'primary-only-function';
-  if (rule === 'refused-read-only') return 'volatile-function';
-  if (!catalog.loaded) return 'catalog-not-loaded';
-  const volatility = catalog.volatility(schema, name);
-  if (volatility === null) return 'unknown-function';
-  return volatility === 'volatile' && rule !== 'harmless' ? 'volatile-function' : null;
 }

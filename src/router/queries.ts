@@ -1,14 +1,14 @@
 import type { CopyStmt, ExplainStmt, Node, SelectStmt } from 'libpg-query';
 
 import { combined, read, session, write } from './classes.ts';
-import { type Findings, functionName, inspect } from './inspect.ts';
+import { type Findings, inspect, nameOf } from './inspect.ts';
 import { constantText, setConfigEffect } from './settings.ts';
-import type { Effect, FunctionCatalog, StatementClass } from './statement.ts';
+import type { Catalog, Effect, StatementClass } from './statement.ts';
 
 /** Decides a statement nested in another one: EXPLAIN, COPY (...) and DECLARE hold them. */
-export type Decide = (node: Node, catalog: FunctionCatalog) => StatementClass;
+export type Decide = (node: Node, catalog: Catalog) => StatementClass;
 
-export function classifySelect(statement: SelectStmt, catalog: FunctionCatalog): StatementClass {
+export function classifySelect(statement: SelectStmt, catalog: Catalog): StatementClass {
   const configs = setConfigCalls(statement);
   if (configs !== null) {
     const effects = configs.map(setConfigEffect).filter((effect) => effect !== null);
@@ -17,11 +17,16 @@ export function classifySelect(statement: SelectStmt, catalog: FunctionCatalog):
     }
   }
   const findings = inspect(statement, catalog);
-  if (findings.reason === null) return read('SELECT');
-  return write('SELECT', findings.reason, {
-    replicaSafe: findings.replicaSafe,
-    effect: callEffects(statement, findings),
-    ddl: findings.reason === 'select-into' && findings.temporary === null,
+  const { cause } = findings;
+  if (cause === null) return read('SELECT');
+  const effect = callEffects(statement, findings);
+  return write('SELECT', cause.reason, {
+    replicaSafe: cause.replicaSafe,
+    prefersPrimary: cause.prefersPrimary,
+    effect,
+    ddl: cause.reason === 'select-into' && findings.temporary === null,
+    // What ties the session to its server must not tie it to a replica.
+    forcible: cause.forcible && effect === null,
   });
 }
 
@@ -47,7 +52,7 @@ function setConfigArguments(target: Node): readonly Node[] | null {
   if (!('ResTarget' in target)) return null;
   const value = target.ResTarget.val;
   if (value === undefined || !('FuncCall' in value)) return null;
-  const { schema, name } = functionName(value.FuncCall as Readonly<Record<string, unknown>>);
+  const { schema, name } = nameOf(value.FuncCall.funcname);
   if (name !== 'set_config' || (schema !== null && schema !== 'pg_catalog')) return null;
   const args = value.FuncCall.args ?? [];
   // Anything but constants and parameters could call further functions.
@@ -102,11 +107,7 @@ function isOneCall(tree: SelectStmt): boolean {
 }
 
 /** INSERT, UPDATE, DELETE, MERGE: refused by any READ ONLY transaction, whatever they call. */
-export function classifyModification(
-  tag: string,
-  tree: object,
-  catalog: FunctionCatalog,
-): StatementClass {
+export function classifyModification(tag: string, tree: object, catalog: Catalog): StatementClass {
   const { sessionCalls } = inspect(tree, catalog);
   const effects = [...sessionCalls].flatMap((name) => effectOfCall(name, {}));
   if (updatesSettings(tree)) effects.push({ kind: 'pin', reason: 'unknown-set' });
@@ -119,24 +120,33 @@ function updatesSettings(tree: { relation?: { relname?: string } }): boolean {
 }
 
 /**
- * Plain EXPLAIN plans and does not run. EXPLAIN ANALYZE goes to the primary even for a read: it is
+ * Plain EXPLAIN plans and does not run: it goes where the statement itself would go, so that the plan
+ * is of the server that would run it. EXPLAIN ANALYZE goes to the primary even for a read: it is
  * asked for its timings and buffers, and those of changing servers cannot be compared.
  */
 export function classifyExplain(
   statement: ExplainStmt,
-  catalog: FunctionCatalog,
+  catalog: Catalog,
   decide: Decide,
 ): StatementClass {
   if (statement.query === undefined) return write('EXPLAIN', 'unparsable');
   // The prepared statement exists on one server connection only.
   if ('ExecuteStmt' in statement.query) return write('EXPLAIN', 'session-object');
-  if (!isAnalyzed(statement)) return read('EXPLAIN');
   const inner = decide(statement.query, catalog);
-  return write('EXPLAIN', 'explain-analyze', {
-    replicaSafe: inner.replicaSafeInTransaction,
-    effect: inner.effect,
-    ddl: inner.ddl,
-  });
+  const isRead = inner.access !== 'write';
+  if (isAnalyzed(statement)) {
+    const { effect, ddl } = inner;
+    const replicaSafe = inner.replicaSafeInTransaction;
+    const { prefersPrimary } = inner;
+    const forcible = isRead && effect === null;
+    const traits = { replicaSafe, prefersPrimary, effect, ddl, forcible };
+    return write('EXPLAIN', 'explain-analyze', traits);
+  }
+  if (isRead) return read('EXPLAIN');
+  // A standby plans whatever it can open (get_relation_info).
+  const replicaSafe = inner.reason !== 'unlogged-relation';
+  const { prefersPrimary, forcible } = inner;
+  return write('EXPLAIN', inner.reason ?? 'write', { replicaSafe, prefersPrimary, forcible });
 }
 
 function isAnalyzed(statement: ExplainStmt): boolean {
@@ -158,7 +168,7 @@ function isFalse(value: Node | undefined): boolean {
 
 export function classifyCopy(
   statement: CopyStmt,
-  catalog: FunctionCatalog,
+  catalog: Catalog,
   decide: Decide,
 ): StatementClass {
   // A temporary table apart, and its session is pinned, a READ ONLY transaction refuses COPY FROM.
@@ -167,8 +177,10 @@ export function classifyCopy(
     return write('COPY', 'copy-server-file');
   }
   const inner = statement.query === undefined ? null : decide(statement.query, catalog);
-  if (inner !== null && inner.access === 'session') return write('COPY', 'session-setting', inner);
+  if (inner !== null && inner.access === 'session') {
+    return write('COPY', 'session-setting', { effect: inner.effect });
+  }
   if (inner !== null) return { ...inner, tag: 'COPY' };
-  const { reason, replicaSafe } = inspect(statement, catalog);
-  return reason === null ? read('COPY') : write('COPY', reason, { replicaSafe });
+  const { cause } = inspect(statement, catalog);
+  return cause === null ? read('COPY') : write('COPY', cause.reason, cause);
 }

@@ -10,6 +10,8 @@ export type ReplicaReason =
   | 'read-only-transaction'
   /** SET, SHOW and the like, which any server can run. */
   | 'session'
+  /** It might write, or tells servers apart, and its client has asked for a replica. */
+  | 'hint-replica'
   /** Another replica failed it, before the client saw anything. */
   | 'retry';
 
@@ -20,6 +22,7 @@ export type PrimaryReason =
   | 'transaction'
   /** The session keeps its connection to the primary: temporary table, LISTEN ... */
   | 'pinned'
+  /** Its client has asked for the primary, by a comment or by tidemark.target. */
   | 'hint-primary'
   /** SERIALIZABLE does not exist on a replica. */
   | 'serializable'
@@ -58,6 +61,8 @@ export interface RouteContext {
   /** The statement opens a transaction that may write. */
   readonly opensTransaction: boolean;
   readonly serializable: boolean;
+  /** Where its client wants it: what the statement's hint says, else tidemark.target. */
+  readonly target: 'auto' | 'primary' | 'replica';
 }
 
 const primary = (reason: PrimaryReason): Route => ({ target: 'primary', reason });
@@ -65,6 +70,7 @@ const routes = {
   read: { target: 'replica', reason: 'read', fresh: true },
   readOnlyTransaction: { target: 'replica', reason: 'read-only-transaction', fresh: true },
   session: { target: 'replica', reason: 'session', fresh: false },
+  hintReplica: { target: 'replica', reason: 'hint-replica', fresh: true },
   hintPrimary: primary('hint-primary'),
   serializable: primary('serializable'),
   transaction: primary('transaction'),
@@ -72,13 +78,15 @@ const routes = {
 
 /** Where a request belongs: a pure function of what it is and what its session is. */
 export function route(
-  request: Pick<Classified, 'access' | 'reason' | 'hint'> & { readonly sessionOnly: boolean },
+  request: Pick<Classified, 'access' | 'reason' | 'forcible'> & { readonly sessionOnly: boolean },
   context: RouteContext,
 ): Route {
   if (context.opensTransaction) return routes.transaction;
-  if (request.access === 'write') return primary(request.reason ?? 'write');
-  if (request.hint?.target === 'primary') return routes.hintPrimary;
+  const isForced = context.target === 'replica' && request.forcible;
+  if (request.access === 'write' && !isForced) return primary(request.reason ?? 'write');
+  if (context.target === 'primary') return routes.hintPrimary;
   if (context.serializable) return routes.serializable;
-  if (request.sessionOnly && !context.opensReadOnlyTransaction) return routes.session;
-  return context.opensReadOnlyTransaction ? routes.readOnlyTransaction : routes.read;
+  if (context.opensReadOnlyTransaction) return routes.readOnlyTransaction;
+  if (request.access === 'write') return routes.hintReplica;
+  return request.sessionOnly ? routes.session : routes.read;
 }

@@ -1,10 +1,10 @@
 import type { Node, VariableSetStmt, VariableShowStmt } from 'libpg-query';
 import { parseBool } from '../parse-bool.ts';
 import { quoteLiteral } from '../quote.ts';
+import { settingCause } from './causes.ts';
 import { combined, read, session, write } from './classes.ts';
-import { isPrimaryOnlySetting } from './functions.ts';
 import { splitIdentifiers } from './split-identifiers.ts';
-import type { Effect, StatementClass, TransactionModes } from './statement.ts';
+import type { Catalog, Effect, StatementClass, TransactionModes } from './statement.ts';
 
 const PIN: Effect = { kind: 'pin', reason: 'unknown-set' };
 
@@ -181,15 +181,13 @@ function definedModes(name: string, value: string): Partial<TransactionModes> {
   }
 }
 
-export function classifyShow(statement: VariableShowStmt): StatementClass {
+export function classifyShow(statement: VariableShowStmt, catalog: Catalog): StatementClass {
   const name = (statement.name ?? '').toLowerCase();
   if (name.startsWith('tidemark.')) {
     return session('SHOW', 'session-setting', { kind: 'show', name });
   }
-  if (isPrimaryOnlySetting(name)) {
-    return write('SHOW', 'primary-only-setting', { replicaSafe: true });
-  }
-  return read('SHOW');
+  const cause = settingCause(name, catalog);
+  return cause === null ? read('SHOW') : write('SHOW', cause.reason, cause);
 }
 
 /** The effect of set_config(name, value, is_local); null: none that outlives the transaction. */

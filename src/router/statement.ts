@@ -11,7 +11,16 @@ export type WriteReason =
   | 'select-into'
   | 'writing-cte'
   | 'volatile-function'
+  | 'volatile-relation'
+  | 'volatile-operator'
+  | 'volatile-type'
+  | 'sequence-function'
+  | 'unlogged-relation'
+  | 'foreign-relation'
   | 'unknown-function'
+  | 'unknown-relation'
+  | 'unknown-operator'
+  | 'unknown-type'
   | 'primary-only-function'
   | 'primary-only-relation'
   | 'primary-only-setting'
@@ -97,6 +106,13 @@ export interface StatementClass {
    * same 25006. False for what a READ ONLY transaction may do on the primary only.
    */
   readonly replicaSafeInTransaction: boolean;
+  /** A READ ONLY transaction that begins with it runs on the primary even so. */
+  readonly prefersPrimary: boolean;
+  /**
+   * A client that asks for a replica gets one: reads, what only may write, and what tells servers
+   * apart. False for what certainly needs the primary or would tie the session to a replica.
+   */
+  readonly forcible: boolean;
 }
 
 /** What comments of the form `tidemark: ...` ask for. */
@@ -118,18 +134,51 @@ export interface Classified {
   readonly statements: readonly StatementClass[];
   /** Some statement has an effect. */
   readonly hasEffects: boolean;
+  /** All of its statements are. */
+  readonly forcible: boolean;
+  /** It goes to the primary because a name in it is in no catalog that was read so far. */
+  readonly namesUnknown: boolean;
   readonly hint: Hint | null;
   /** The key in the classifier's cache: equal for statements that differ in literals only. */
   readonly key: string;
 }
 
-/** What the classifier needs to know about pg_proc of the database it classifies for. */
-export interface FunctionCatalog {
-  /** False until the first load: functions outside the router's own tables are then not known. */
+export type Volatility = 'immutable' | 'stable' | 'volatile';
+
+/** What reading a relation comes to; of several relations of one name the last of these counts. */
+export const relationTraits = [
+  'plain',
+  /** State of one server: sequences, views over functions that tell servers apart. */
+  'server-fact',
+  /** Foreign tables: outside what replicas are proven to show. */
+  'foreign',
+  /** It runs volatile code: a view, a row security policy, a column of such a type. */
+  'volatile',
+  /** Unlogged: empty on a replica, which refuses to read it. */
+  'unlogged',
+  /** It certainly writes or locks: a view with FOR UPDATE, or over nextval(). */
+  'writing',
+] as const;
+export type RelationTrait = (typeof relationTraits)[number];
+
+/**
+ * What the classifier needs to know of the database it classifies for. Names are as PostgreSQL
+ * stores them (folded). Of all candidates of a name the most cautious counts, in any schema when
+ * `schema` is null; null: there is none.
+ */
+export interface Catalog {
+  /** False until the first load: names outside the router's own tables are then not known. */
   readonly loaded: boolean;
-  /**
-   * The most volatile of all candidates of that name, whatever their arguments; in any schema when
-   * `schema` is null. null: no such function. Names are as PostgreSQL stores them (folded).
-   */
-  volatility(schema: string | null, name: string): 'immutable' | 'stable' | 'volatile' | null;
+  /** Whatever their arguments; volatile functions that are as good on a replica count as stable. */
+  volatility(schema: string | null, name: string): Volatility | null;
+  relation(schema: string | null, name: string): RelationTrait | null;
+  /** Whether making or reading a value of it, or a cast or common operator of it, may do anything. */
+  type(schema: string | null, name: string): 'plain' | 'volatile' | null;
+  operator(schema: string | null, name: string): 'plain' | 'volatile' | null;
+  /** There is a volatile function of rows by that name: `t.f` may mean f(t). */
+  isColumnFunction(name: string): boolean;
+  /** A statement of which the class is used names what is not in the catalog: it may be out of date. */
+  missed(): void;
+  /** A setting (in lower case) that no session can change: it says something of one server. */
+  isServerSetting(name: string): boolean;
 }

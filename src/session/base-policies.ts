@@ -28,7 +28,12 @@ export class BasePolicies {
   /** As ALTER ROLE counts more than ALTER DATABASE, the user counts more than the database. */
   of(user: string, database: string): ReadPolicy {
     const defaults = readDefaultsFor(this.#config, { user, database });
-    return { ...defaults, minLsn: null, budget: this.#budget(defaults.maxStalenessMs) };
+    return {
+      ...defaults,
+      minLsn: null,
+      target: 'auto',
+      budget: this.#budget(defaults.maxStalenessMs),
+    };
   }
 
   /** With what the startup packet says. Raises ProxyError for what is not valid. */

@@ -1,33 +1,33 @@
+import { performance } from 'node:perf_hooks';
+import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
 import type { NodeConfig } from '../config.ts';
-import type { FunctionCatalog } from '../router/statement.ts';
+import { CatalogAnalysis } from '../router/catalog-analysis.ts';
+import {
+  type CatalogRows,
+  type ColumnRow,
+  firstUserOid,
+  type TreeRow,
+} from '../router/catalog-rows.ts';
+import type { KnownCatalog } from '../router/known-catalog.ts';
+import type { Catalog, RelationTrait, Volatility } from '../router/statement.ts';
+import { catalogParts, catalogSql, columnsSql, fingerprintSql } from './catalog-queries.ts';
 
-type Volatility = 'immutable' | 'stable' | 'volatile';
-
-/** Functions may be changed by connections that bypass the proxy. */
+/** The catalog may be changed by connections that bypass the proxy. */
 const reloadEveryMs = 60_000;
 /** A burst of DDL is followed by one reload. */
 const reloadDelayMs = 20;
+/** A name that is not known makes the catalog be looked at, and longer and longer not again. */
+const missPauseMinMs = 250;
 /** SQLSTATE of a database that does not exist. */
 const invalidCatalogName = '3D000';
 const connectTimeoutMs = 5_000;
 const queryTimeoutMs = 30_000;
 
-const ranks: readonly Volatility[] = ['immutable', 'stable', 'volatile'];
-
-/** The most volatile of all overloads: which one a call means depends on types and search_path. */
-const functionsSql = `
-  SELECT n.nspname, p.proname,
-         max(CASE p.provolatile WHEN 'i' THEN 0 WHEN 's' THEN 1 ELSE 2 END)
-  FROM pg_catalog.pg_proc p
-  JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-  GROUP BY n.nspname, p.proname
-  ORDER BY n.nspname, p.proname`;
-
 export interface DatabaseCatalogOptions {
   readonly database: string;
-  /** The node to ask, or null while there is no primary. */
-  readonly primary: () => NodeConfig | null;
+  /** The node to ask, or null while there is none; while nothing is known yet, a replica will do. */
+  readonly node: (isLoaded: boolean) => NodeConfig | null;
   /** What is known has changed. */
   readonly changed: () => void;
   readonly failed: (message: string) => void;
@@ -35,16 +35,20 @@ export interface DatabaseCatalogOptions {
   readonly gone: () => void;
 }
 
-/** What the primary's pg_proc says of one database, loaded on a connection of its own. */
-export class DatabaseCatalog implements FunctionCatalog {
+/** What the primary's catalog says of one database, loaded on a connection of its own. */
+export class DatabaseCatalog implements Catalog {
   readonly #options: DatabaseCatalogOptions;
-  #bySchema = new Map<string, Map<string, Volatility>>();
-  #anywhere = new Map<string, Volatility>();
+  #known: KnownCatalog | null = null;
+  /** Of what is known. */
   #fingerprint = '';
-  #loaded = false;
+  /** PostgreSQL's own views, which do not change. */
+  #ownTrees: readonly TreeRow[] = [];
   #loading: Promise<void> | null = null;
   /** Asked for while a load ran, which may have read the state before. */
-  #again = false;
+  #next: Promise<void> | null = null;
+  #lastLoadMs = Number.NEGATIVE_INFINITY;
+  /** For how long after a load a missing name is taken to be missing. */
+  #missPauseMs = missPauseMinMs;
   #timer: NodeJS.Timeout | null = null;
   #closed = false;
 
@@ -53,27 +57,60 @@ export class DatabaseCatalog implements FunctionCatalog {
   }
 
   get loaded(): boolean {
-    return this.#loaded;
+    return this.#known !== null;
   }
 
   volatility(schema: string | null, name: string): Volatility | null {
-    const found =
-      schema === null ? this.#anywhere.get(name) : this.#bySchema.get(schema)?.get(name);
-    return found ?? null;
+    return this.#known?.volatility(schema, name) ?? null;
   }
 
-  /** Loads soon. The promise settles with the load that is then under way; it never rejects. */
+  relation(schema: string | null, name: string): RelationTrait | null {
+    return this.#known?.relation(schema, name) ?? null;
+  }
+
+  type(schema: string | null, name: string): 'plain' | 'volatile' | null {
+    return this.#known?.type(schema, name) ?? null;
+  }
+
+  operator(schema: string | null, name: string): 'plain' | 'volatile' | null {
+    return this.#known?.operator(schema, name) ?? null;
+  }
+
+  isColumnFunction(name: string): boolean {
+    return this.#known?.isColumnFunction(name) ?? false;
+  }
+
+  isServerSetting(name: string): boolean {
+    return this.#known?.isServerSetting(name) ?? false;
+  }
+
+  /** Looks again, unless the last looks were in vain: temporary relations are missed all the time. */
+  missed(): void {
+    if (this.#loading !== null || this.#next !== null) return;
+    if (performance.now() - this.#lastLoadMs < this.#missPauseMs) return;
+    this.#missPauseMs = Math.min(this.#missPauseMs * 2, reloadEveryMs);
+    void this.reload();
+  }
+
+  /** The promise settles with a load that has begun no earlier than now; it never rejects. */
   reload(): Promise<void> {
-    if (this.#loading !== null) {
-      this.#again = true;
-      return this.#loading;
-    }
+    if (this.#closed) return Promise.resolve();
+    if (this.#loading === null) return this.#start();
+    this.#next ??= this.#loading
+      .then(() => pause(reloadDelayMs, undefined, { ref: false }))
+      .then(() => {
+        this.#next = null;
+        return this.reload();
+      });
+    return this.#next;
+  }
+
+  #start(): Promise<void> {
     this.#schedule(null);
     this.#loading = this.#load().finally(() => {
       this.#loading = null;
-      const again = this.#again;
-      this.#again = false;
-      this.#schedule(again ? reloadDelayMs : reloadEveryMs);
+      this.#lastLoadMs = performance.now();
+      if (this.#next === null) this.#schedule(reloadEveryMs);
     });
     return this.#loading;
   }
@@ -92,7 +129,7 @@ export class DatabaseCatalog implements FunctionCatalog {
   }
 
   async #load(): Promise<void> {
-    const node = this.#options.primary();
+    const node = this.#options.node(this.loaded);
     if (node === null) return;
     const client = new pg.Client({
       host: node.host,
@@ -107,11 +144,7 @@ export class DatabaseCatalog implements FunctionCatalog {
     client.on('error', () => {});
     try {
       await client.connect();
-      const { rows } = await client.query<[string, string, number]>({
-        text: functionsSql,
-        rowMode: 'array',
-      });
-      this.#take(rows);
+      await this.#read(client);
     } catch (error) {
       if (error instanceof pg.DatabaseError && error.code === invalidCatalogName) {
         this.close();
@@ -124,26 +157,42 @@ export class DatabaseCatalog implements FunctionCatalog {
     }
   }
 
-  #take(rows: readonly (readonly [string, string, number])[]): void {
-    const fingerprint = rows.join('\n');
-    if (this.#loaded && fingerprint === this.#fingerprint) return;
-    const bySchema = new Map<string, Map<string, Volatility>>();
-    const anywhere = new Map<string, Volatility>();
-    for (const [schema, name, rank] of rows) {
-      const volatility = ranks[rank] ?? 'volatile';
-      let functions = bySchema.get(schema);
-      if (functions === undefined) {
-        functions = new Map();
-        bySchema.set(schema, functions);
-      }
-      functions.set(name, volatility);
-      const known = anywhere.get(name);
-      if (known === undefined || ranks.indexOf(known) < rank) anywhere.set(name, volatility);
+  async #read(client: pg.Client): Promise<void> {
+    const [row] = await rowsOf<[string]>(client, fingerprintSql);
+    const fingerprint = row![0];
+    if (this.loaded && fingerprint === this.#fingerprint) return;
+    const rows = await this.#readRows(client);
+    const analysis = new CatalogAnalysis(rows);
+    for (;;) {
+      const types = analysis.takeVolatileTypes();
+      if (types.length === 0) break;
+      analysis.addColumns(await rowsOf<ColumnRow>(client, columnsSql, [types]));
     }
     this.#fingerprint = fingerprint;
-    this.#bySchema = bySchema;
-    this.#anywhere = anywhere;
-    this.#loaded = true;
+    this.#known = analysis.catalog;
+    this.#missPauseMs = missPauseMinMs;
     this.#options.changed();
   }
+
+  async #readRows(client: pg.Client): Promise<CatalogRows> {
+    const isFirst = this.#ownTrees.length === 0;
+    const text = catalogSql(isFirst ? 0 : firstUserOid);
+    // node-postgres gives the results of several statements as an array.
+    const query: unknown = await client.query({ text, rowMode: 'array' });
+    const results = query as readonly pg.QueryArrayResult[];
+    const parts = new Map<string | null, readonly unknown[]>();
+    for (const [index, name] of catalogParts.entries()) parts.set(name, results[index]!.rows);
+    const rows = Object.fromEntries(parts) as unknown as CatalogRows;
+    if (isFirst) this.#ownTrees = rows.trees.filter(([owner]) => owner < firstUserOid);
+    return isFirst ? rows : { ...rows, trees: [...this.#ownTrees, ...rows.trees] };
+  }
+}
+
+async function rowsOf<Row extends readonly unknown[]>(
+  client: pg.Client,
+  text: string,
+  values: readonly unknown[] = [],
+): Promise<readonly Row[]> {
+  const { rows } = await client.query({ text, values: [...values], rowMode: 'array' });
+  return rows as unknown as readonly Row[];
 }

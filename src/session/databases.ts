@@ -3,20 +3,26 @@ import type { Logger } from '../log.ts';
 import { Classifier } from '../router/classifier.ts';
 import { DatabaseCatalog } from './database-catalog.ts';
 
+/** Nodes that can be asked now, or null. */
+export interface CatalogNodes {
+  primary(): NodeConfig | null;
+  replica(): NodeConfig | null;
+}
+
 interface Database {
   readonly catalog: DatabaseCatalog;
   readonly classifier: Classifier;
   readonly firstLoad: Promise<void>;
 }
 
-/** What is known of each database that somebody has logged in to: its functions, its statements. */
+/** What is known of each database that somebody has logged in to: its catalog, its statements. */
 export class Databases {
   readonly #databases = new Map<string, Database>();
-  readonly #primary: () => NodeConfig | null;
+  readonly #nodes: CatalogNodes;
   readonly #log: Logger;
 
-  constructor(primary: () => NodeConfig | null, log: Logger) {
-    this.#primary = primary;
+  constructor(nodes: CatalogNodes, log: Logger) {
+    this.#nodes = nodes;
     this.#log = log;
   }
 
@@ -24,17 +30,17 @@ export class Databases {
     return this.#database(name).classifier;
   }
 
-  /** When its functions have been loaded for the first time, or could not be. */
+  /** When its catalog has been loaded for the first time, or could not be. */
   ready(name: string): Promise<void> {
     return this.#database(name).firstLoad;
   }
 
-  /** DDL went through: looks at the functions again. */
-  changed(name: string): void {
-    void this.#databases.get(name)?.catalog.reload();
+  /** DDL went through: looks at the catalog again. Settles when what it has changed is known. */
+  changed(name: string): Promise<void> {
+    return this.#databases.get(name)?.catalog.reload() ?? Promise.resolve();
   }
 
-  /** Another primary: its functions may be others, and those not loaded yet can be. */
+  /** Another primary: its catalog may be another, and one not loaded yet can be. */
   primaryChanged(): void {
     for (const { catalog } of this.#databases.values()) void catalog.reload();
   }
@@ -48,13 +54,14 @@ export class Databases {
     if (known !== undefined) return known;
     const catalog = new DatabaseCatalog({
       database: name,
-      primary: this.#primary,
+      // What a replica says may be old, and is better than nothing.
+      node: (isLoaded) => this.#nodes.primary() ?? (isLoaded ? null : this.#nodes.replica()),
       changed: () => classifier.catalogChanged(),
       gone: () => this.#databases.delete(name),
       failed: (problem) =>
         this.#log.warn(
           { database: name, problem },
-          'could not load the functions of the database: statements that call functions go to the primary',
+          'could not load the catalog of the database: while nothing is known of it, its statements go to the primary',
         ),
     });
     const classifier = new Classifier({ catalog });

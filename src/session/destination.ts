@@ -18,6 +18,8 @@ export class Destination {
   readonly #writes: WriteFloor;
   /** In force when the server connection was taken: what its transaction was gated by. */
   #gatedBy: ReadPolicy;
+  /** Loads of the catalog that its own DDL has asked for and that have not ended. */
+  #catalogLoads = 0;
 
   constructor(monitor: Monitor, writes: WriteFloor, state: SessionState) {
     this.#monitor = monitor;
@@ -27,23 +29,39 @@ export class Destination {
     this.floor = new ReadFloor(monitor, writes);
   }
 
+  /** The session has changed the catalog: until it is known how, its reads go to the primary. */
+  awaitCatalog(known: Promise<void>): void {
+    this.#catalogLoads += 1;
+    void known.finally(() => {
+      this.#catalogLoads -= 1;
+    });
+  }
+
   /** `hasDeferred`: a BEGIN goes out with it. */
   routeOf(request: Request, hasDeferred: boolean): Route {
     const { begins } = request;
     const opens = begins !== null || hasDeferred;
     const promisesNotToWrite = begins?.readOnly ?? this.#state.isReadOnly;
-    const readOnly = opens && promisesNotToWrite && request.replicaSafeInTransaction;
+    const { target } = this.policyOf(request);
+    const isDoubtful = this.#catalogLoads > 0 && !request.sessionOnly;
+    const mayBeOnReplica =
+      (request.replicaSafeInTransaction && !request.prefersPrimary && !isDoubtful) ||
+      (target === 'replica' && request.forcible);
+    const readOnly = opens && promisesNotToWrite && mayBeOnReplica;
+    const access = isDoubtful ? 'write' : request.access;
+    const reason = request.reason ?? (isDoubtful ? 'catalog-not-loaded' : null);
     return route(
       {
-        access: readOnly ? 'read' : request.access,
-        reason: request.reason as Classified['reason'],
-        hint: request.hint,
+        access: readOnly ? 'read' : access,
+        reason: reason as Classified['reason'],
+        forcible: request.forcible,
         sessionOnly: request.sessionOnly,
       },
       {
         opensReadOnlyTransaction: readOnly,
         opensTransaction: opens && !readOnly,
         serializable: this.#state.isSerializableWith(begins),
+        target,
       },
     );
   }
@@ -51,7 +69,7 @@ export class Destination {
   /** What the session's settings and the statement's hint say about this read. */
   policyOf({ hint }: Request): ReadPolicy {
     const { current } = this.#state.reads;
-    if (hint === null || hint.settings.size === 0) return current;
+    if (hint === null || (hint.target === null && hint.settings.size === 0)) return current;
     return changed(current, changeByHint(hint) as PolicyChange);
   }
 
@@ -68,14 +86,14 @@ export class Destination {
    */
   mustMove(request: Request, placed: Placed): boolean {
     if (placed.isPrimary) return false;
-    if (request.access === 'write') return true;
+    if (request.access === 'write' && !this.#isForced(request)) return true;
     return request.isExecuting && !this.#isFreshEnough(request, placed.node);
   }
 
   /** The replica of a READ ONLY transaction can run this request of it as the primary would. */
   mayStay(request: Request, placed: Placed): boolean {
     if (placed.isPrimary) return true;
-    if (!request.replicaSafeInTransaction) return false;
+    if (!request.replicaSafeInTransaction && !this.#isForced(request)) return false;
     return !request.beginsAnew || this.#isFreshEnough(request, placed.node);
   }
 
@@ -108,6 +126,11 @@ export class Destination {
   lost(placed: Placed): void {
     this.floor.raise(placed);
     if (placed.isPrimary) this.#writes.raise(this.#monitor.now());
+  }
+
+  /** It is not known to be a read, and its client wants a replica all the same. */
+  #isForced(request: Request): boolean {
+    return request.forcible && this.policyOf(request).target === 'replica';
   }
 
   #isFreshEnough(request: Request, node: number): boolean {

@@ -17,7 +17,12 @@ export interface ReadPolicy extends ReadDefaults {
   readonly budget: StalenessBudget;
   /** The position that a client wants to have been replayed; null: none. */
   readonly minLsn: ClientToken | null;
+  /** Where the client wants its statements; `auto`: wherever they belong. */
+  readonly target: Target;
 }
+
+const targets = ['auto', 'primary', 'replica'] as const;
+export type Target = (typeof targets)[number];
 
 export interface ClientToken {
   readonly token: LsnToken;
@@ -93,6 +98,15 @@ const readSettings: Readonly<Record<string, ReadSetting>> = {
     show: ({ onTimeout }) => onTimeout,
     initial: ({ onTimeout }) => ({ onTimeout }),
   },
+  target: {
+    parse(text) {
+      const target: Target | null = choice(targets, text);
+      return target && { target };
+    },
+    hint: available(targets),
+    show: ({ target }) => target,
+    initial: ({ target }) => ({ target }),
+  },
   min_lsn: {
     parse(text) {
       const trimmed = text.trim();
@@ -165,5 +179,5 @@ function parseHintSettings(hint: Hint): PolicyChange | ProxyError {
     if (one instanceof ProxyError) return one;
     change = { ...change, ...one };
   }
-  return change;
+  return hint.target === null ? change : { ...change, target: hint.target };
 }

@@ -397,7 +397,10 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#hasChangedCatalog ||= request.ddl;
     this.#placer.destination.answered(request, placed, this.#mayHaveWritten(request, placed));
     if (status === TxStatus.Idle) {
-      if (this.#hasChangedCatalog) this.#context.databases.changed(this.#database);
+      if (this.#hasChangedCatalog) {
+        const known = this.#context.databases.changed(this.#database);
+        this.#placer.destination.awaitCatalog(known);
+      }
       this.#hasChangedCatalog = false;
       this.statements.endTransaction();
       // A COPY that failed has not ended the message that the client is sending.

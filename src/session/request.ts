@@ -64,6 +64,10 @@ export class Request {
   begins: TransactionModes | null = null;
   ddl = false;
   replicaSafeInTransaction = true;
+  /** A READ ONLY transaction that begins with it runs on the primary even so. */
+  prefersPrimary = false;
+  /** A client that asks for a replica gets one. */
+  forcible = true;
   /** Of the Query, else of the last statement that was executed, else parsed. */
   classified: Classified | null = null;
   /** Execute messages in it. */
@@ -98,6 +102,8 @@ export class Request {
     this.beginsAnew = false;
     this.ddl = false;
     this.replicaSafeInTransaction = true;
+    this.prefersPrimary = false;
+    this.forcible = true;
     this.classified = null;
     this.executes = 0;
     this.copyEnds = 0;
@@ -274,6 +280,7 @@ export class Request {
     if (this.access === 'read') this.reason = reason;
     this.access = 'write';
     this.sessionOnly = false;
+    this.forcible = false;
   }
 
   #needsPrimary(reason: PrimaryReason): void {
@@ -285,6 +292,7 @@ export class Request {
     this.classified = classified;
     if (classified.hasEffects) this.hasEffects = true;
     if (classified.hint !== null) this.hint = classified.hint;
+    if (!classified.forcible) this.forcible = false;
     if (classified.access === 'write') {
       if (this.access === 'read') this.reason = classified.reason;
       this.access = 'write';
@@ -297,6 +305,7 @@ export class Request {
       if (statement.access !== 'session') this.sessionOnly = false;
       if (effect?.kind === 'begin') this.begins = effect;
       if (statement.ddl) this.ddl = true;
+      if (statement.prefersPrimary) this.prefersPrimary = true;
       // Where it does not stand alone, what follows it must be right whatever it says.
       if (effect !== null && setsOwn(effect)) this.#doubt('session-setting');
       // Behind a COMMIT nothing says any more that the transaction is READ ONLY.

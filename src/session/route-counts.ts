@@ -6,6 +6,7 @@ const replicaReasons: Record<ReplicaReason, true> = {
   'read-waited': true,
   'read-only-transaction': true,
   session: true,
+  'hint-replica': true,
   retry: true,
 };
 

@@ -1,18 +1,24 @@
-import type { Effect, FunctionCatalog, StatementClass } from '../../../src/router/statement.ts';
+import type {
+  Catalog,
+  Effect,
+  RelationTrait,
+  StatementClass,
+} from '../../../src/router/statement.ts';
 
-/** What pg_proc of PostgreSQL 18 says of the functions used in tests, and three user functions. */
+/** What PostgreSQL 18 says of the functions used in tests, and three user functions. */
 const VOLATILITY: Readonly<Record<string, 'immutable' | 'stable' | 'volatile'>> = {
   abs: 'immutable',
   age: 'stable',
-  clock_timestamp: 'volatile',
+  clock_timestamp: 'stable',
   count: 'immutable',
+  crosstab: 'stable',
   current_setting: 'stable',
   currval: 'volatile',
-  gen_random_uuid: 'volatile',
+  gen_random_uuid: 'stable',
   generate_series: 'immutable',
   inet_server_addr: 'stable',
   inet_server_port: 'stable',
-  lo_get: 'volatile',
+  lo_get: 'stable',
   lower: 'immutable',
   max: 'immutable',
   nextval: 'volatile',
@@ -21,10 +27,10 @@ const VOLATILITY: Readonly<Record<string, 'immutable' | 'stable' | 'volatile'>> 
   pg_advisory_unlock_all: 'volatile',
   pg_advisory_xact_lock: 'volatile',
   pg_is_in_recovery: 'volatile',
-  pg_sleep: 'volatile',
-  pg_total_relation_size: 'volatile',
+  pg_sleep: 'stable',
+  pg_total_relation_size: 'stable',
   query_to_xml: 'volatile',
-  random: 'volatile',
+  random: 'stable',
   set_config: 'volatile',
   setseed: 'volatile',
   timezone: 'immutable',
@@ -33,9 +39,30 @@ const VOLATILITY: Readonly<Record<string, 'immutable' | 'stable' | 'volatile'>> 
   user_volatile: 'volatile',
 };
 
-export const catalog: FunctionCatalog = {
+/** Relations that are not plain; those that begin with `new_` are not known yet. */
+const TRAITS: Readonly<Record<string, RelationTrait>> = {
+  users_id_seq: 'server-fact',
+  activity_view: 'server-fact',
+  remote_users: 'foreign',
+  volatile_view: 'volatile',
+  unlogged_users: 'unlogged',
+  locking_view: 'writing',
+};
+
+const SERVER_SETTINGS: ReadonlySet<string> = new Set(['port', 'data_directory', 'shared_buffers']);
+
+const known = (name: string) => (name.startsWith('new_') ? null : 'plain');
+
+export const catalog: Catalog = {
   loaded: true,
-  volatility: (_schema, name) => VOLATILITY[name] ?? null,
+  volatility: (schema, name) => (schema === 'public' ? 'volatile' : (VOLATILITY[name] ?? null)),
+  relation: (_, name) => TRAITS[name] ?? known(name),
+  type: (_, name) =>
+    name === 'volatile_type' ? 'volatile' : name.startsWith('no_such') ? null : known(name),
+  operator: (_, name) => (name === '<=>' ? 'volatile' : name === '@#@' ? null : 'plain'),
+  missed: () => {},
+  isColumnFunction: (name) => name === 'row_function',
+  isServerSetting: (name) => SERVER_SETTINGS.has(name),
 };
 
 /** What completing a statement does, in the words of docs/classification.md. */

@@ -4,10 +4,11 @@ import { beforeAll, describe, expect, it } from 'vitest';
 
 import { Classifier } from '../../../src/router/classifier.ts';
 import { loadParser } from '../../../src/router/parser.ts';
+import type { StatementClass } from '../../../src/router/statement.ts';
 import { catalog, describeOutcome } from './catalog.ts';
 
 /** Columns may be padded. */
-const HEADER = /^\| Statement +\| Class +\| Reason +\| Effect +\| READ ONLY +\|$/;
+const HEADER = /^\| Statement +\| Class +\| Reason +\| Effect +\| READ ONLY +\| By hint +\|$/;
 
 interface Row {
   readonly sql: string;
@@ -36,6 +37,11 @@ const rows = rowsOf(
   readFileSync(new URL('../../../docs/classification.md', import.meta.url), 'utf8'),
 );
 
+function describeReadOnly({ replicaSafeInTransaction, prefersPrimary }: StatementClass): string {
+  if (!replicaSafeInTransaction) return 'no';
+  return prefersPrimary ? 'not first' : 'yes';
+}
+
 describe('docs/classification.md', () => {
   beforeAll(loadParser);
 
@@ -52,7 +58,8 @@ describe('docs/classification.md', () => {
       statement.access,
       statement.reason ?? '',
       describeOutcome(statement),
-      statement.replicaSafeInTransaction ? 'yes' : 'no',
+      describeReadOnly(statement),
+      statement.forcible ? 'yes' : 'no',
     ]).toEqual(cells);
   });
 });

@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { Classifier } from '../../../src/router/classifier.ts';
 import { loadParser } from '../../../src/router/parser.ts';
 import { TEXT_BYTES_MAX } from '../../../src/router/scanner.ts';
-import type { Classified, FunctionCatalog } from '../../../src/router/statement.ts';
+import type { Catalog, Classified } from '../../../src/router/statement.ts';
 import { catalog } from './catalog.ts';
 
 beforeAll(loadParser);
@@ -19,9 +19,9 @@ function classify(
 }
 
 /** A catalog that counts how often it is asked: a cached class asks nothing. */
-function countingCatalog(): FunctionCatalog & { asked: number } {
+function countingCatalog(): Catalog & { asked: number } {
   return {
-    loaded: true,
+    ...catalog,
     asked: 0,
     volatility(schema, name) {
       this.asked++;
@@ -98,7 +98,7 @@ describe('the cache', () => {
 
   it('forgets on catalogChanged', () => {
     let volatility: 'stable' | 'volatile' = 'stable';
-    const changing = { loaded: true, volatility: () => volatility };
+    const changing: Catalog = { ...catalog, volatility: () => volatility };
     const classifier = new Classifier({ catalog: changing });
     expect(classify('SELECT f()', classifier).access).toBe('read');
     volatility = 'volatile';
@@ -144,8 +144,7 @@ describe('the cache', () => {
 });
 
 describe('a catalog that is not loaded', () => {
-  const classifier = () =>
-    new Classifier({ catalog: { loaded: false, volatility: () => 'immutable' } });
+  const classifier = () => new Classifier({ catalog: { ...catalog, loaded: false } });
 
   it('keeps calls from the replicas', () => {
     expect(classify('SELECT now()', classifier()).reason).toBe('catalog-not-loaded');
@@ -157,8 +156,8 @@ describe('a catalog that is not loaded', () => {
 describe('functions', () => {
   it('asks for the schema that a call names', () => {
     const asked: unknown[] = [];
-    const recording: FunctionCatalog = {
-      loaded: true,
+    const recording: Catalog = {
+      ...catalog,
       volatility: (schema, name) => {
         asked.push([schema, name]);
         return 'stable';

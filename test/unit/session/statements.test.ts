@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { PreparedTexts } from '../../../src/pool/prepared.ts';
 import { Classifier } from '../../../src/router/classifier.ts';
 import { type ClientStatement, ClientStatements } from '../../../src/session/statements.ts';
+import { catalog } from '../router/catalog.ts';
 
-const catalog = { loaded: false, volatility: () => null };
 const classified = new Classifier({ catalog }).classify(Buffer.alloc(0), 0, 0);
 
 function setUp(): {
