@@ -45,6 +45,9 @@ export class WireTrace {
   /** Of the last ReadyForQuery. */
   status = '';
   isClosed = false;
+  /** Called with the type of each message, as a letter, and at the end of the connection. */
+  onMessage: (type: string) => void = () => {};
+  onClosed: () => void = () => {};
   readonly #socket: Socket;
   readonly #address: { host: string; port: number };
   /** Of a message that has not come whole: put together once. */
@@ -167,6 +170,7 @@ export class WireTrace {
     if (this.#isGreeting && type === Backend.ParameterStatus) this.greeting.push(line);
     else this.#lines.push(line);
     this.#match(String.fromCharCode(type));
+    this.onMessage(String.fromCharCode(type));
   }
 
   #match(letter: string): void {
@@ -183,6 +187,7 @@ export class WireTrace {
     this.isClosed = true;
     this.#lines.push('CLOSED');
     this.#settle();
+    this.onClosed();
   }
 
   #settle(): void {

@@ -1,0 +1,84 @@
+import { type GeneratedScript, shown } from './command.ts';
+import { type AllowedDifference, allowedDifferences } from './differences.ts';
+import type { Rig, Trace } from './rig.ts';
+
+export interface Verdict {
+  /** What differs and may not, for a human; null: nothing. */
+  readonly difference: string | null;
+  /** Names of the differences that were met and are allowed. */
+  readonly allowed: readonly string[];
+}
+
+/** Compares what the two were told, line by line, but for what is allowed to differ. */
+export function judge(
+  script: GeneratedScript,
+  direct: Trace,
+  proxied: Trace,
+  rules: readonly AllowedDifference[] = allowedDifferences,
+): Verdict {
+  const allowed: string[] = [];
+  let directAt = 0;
+  let proxiedAt = 0;
+  while (directAt < direct.lines.length || proxiedAt < proxied.lines.length) {
+    if (direct.lines[directAt] === proxied.lines[proxiedAt]) {
+      directAt += 1;
+      proxiedAt += 1;
+      continue;
+    }
+    const fork = {
+      script,
+      direct: direct.lines,
+      proxied: proxied.lines,
+      directAt,
+      proxiedAt,
+    };
+    const rule = rules.find((one) => one.explains(fork) !== null);
+    if (rule === undefined) {
+      const difference = excerpt(direct.lines, proxied.lines, directAt, proxiedAt);
+      return { difference, allowed };
+    }
+    allowed.push(rule.name);
+    const explained = rule.explains(fork)!;
+    if (explained === 'rest') return { difference: null, allowed };
+    directAt += explained.direct;
+    proxiedAt += explained.proxied;
+  }
+  const index = direct.left.findIndex((line, at) => line !== proxied.left[at]);
+  const isSame = index < 0 && direct.left.length === proxied.left.length;
+  const leftAt = index < 0 ? direct.left.length : index;
+  const difference = isSame
+    ? null
+    : `left behind:\n${excerpt(direct.left, proxied.left, leftAt, leftAt)}`;
+  return { difference, allowed };
+}
+
+const shownBefore = 2;
+const shownAfter = 3;
+
+function excerpt(
+  direct: readonly string[],
+  proxied: readonly string[],
+  directAt: number,
+  proxiedAt: number,
+): string {
+  const marked = (lines: readonly string[], at: number, mark: string) =>
+    at >= lines.length
+      ? [`  ${mark} nothing more`]
+      : lines.slice(at, at + shownAfter).map((line) => `  ${mark} ${line}`);
+  return [
+    ...direct
+      .slice(Math.max(0, directAt - shownBefore), directAt)
+      .map((line) => `          ${line}`),
+    ...marked(direct, directAt, 'direct '),
+    ...marked(proxied, proxiedAt, 'proxied'),
+  ].join('\n');
+}
+
+export async function compare(rig: Rig, script: GeneratedScript): Promise<Verdict> {
+  const { direct, proxied } = await rig.run(script).catch((error: Error) => {
+    throw new Error(`the servers failed over a script: ${shown(script)}`, { cause: error });
+  });
+  // A script that PostgreSQL itself leaves without an answer shows nothing.
+  if (direct.isSilent) return { difference: null, allowed: ['no answer from PostgreSQL'] };
+  return judge(script, direct, proxied);
+}

@@ -1,0 +1,97 @@
+import type pg from 'pg';
+
+/** What every script begins with. */
+export const startOver = `
+  SET client_min_messages = error;
+  RESET ROLE;
+  DROP SCHEMA IF EXISTS public, other CASCADE;
+  CREATE SCHEMA public;
+  GRANT ALL ON SCHEMA public TO reader;
+  CREATE TABLE t (id int PRIMARY KEY, v text);
+  INSERT INTO t VALUES (1, 'one'), (2, 'two'), (3, NULL);
+  GRANT SELECT ON t TO reader;
+  CREATE TABLE u (
+    id serial PRIMARY KEY,
+    n int CHECK (n < 100),
+    t_id int REFERENCES t DEFERRABLE INITIALLY DEFERRED
+  );
+  INSERT INTO u (n, t_id) VALUES (10, 1), (20, 2), (30, NULL);
+  CREATE SEQUENCE sq;
+  CREATE VIEW tv AS SELECT id, upper(v) AS v FROM t;
+  CREATE FUNCTION stable_count() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM t';
+  CREATE FUNCTION boom(n int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+    RAISE EXCEPTION 'boom %', n USING errcode = 'TM001', detail = 'a detail', hint = 'a hint';
+  END $$;
+  CREATE FUNCTION note(what text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN
+    RAISE NOTICE 'noted %', what; RETURN what;
+  END $$;
+  CREATE FUNCTION add_t(n int) RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO t VALUES (n, 'added'); RETURN (SELECT count(*) FROM t);
+  END $$;
+  CREATE PROCEDURE p_commit(n int) LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO t VALUES (n, 'p'); COMMIT; INSERT INTO t VALUES (n + 1, 'p');
+  END $$;
+  CREATE PROCEDURE p_fail(n int) LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO t VALUES (n, 'p'); COMMIT; INSERT INTO t VALUES (n + 1, 'p'); PERFORM 1 / 0;
+  END $$;
+  CREATE PROCEDURE p_rollback(n int) LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO t VALUES (n, 'p'); ROLLBACK; INSERT INTO t VALUES (n + 1, 'p');
+  END $$;
+  CREATE PROCEDURE p_out(INOUT n int) LANGUAGE plpgsql AS $$ BEGIN n := n + 1; END $$`;
+
+/** Client backends of the database that still do something, beside the one that asks. */
+const busy = `
+  SELECT count(*)::int AS busy FROM pg_stat_activity
+  WHERE datname = current_database() AND backend_type = 'client backend'
+    AND pid <> pg_backend_pid() AND state <> 'idle'`;
+
+const relations = `
+  SELECT c.relname AS name, c.relkind::text AS kind, n.nspname AS schema,
+    (SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum)
+     FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS columns
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname IN ('public', 'other') AND c.relkind IN ('r', 'v', 'S')
+  ORDER BY 3, 1`;
+
+const held = `
+  SELECT 'prepared transaction ' || regexp_replace(gid, '_.*', '') AS what
+  FROM pg_prepared_xacts WHERE database = current_database()
+  UNION ALL
+  SELECT 'advisory lock ' || objid || ' ' || mode
+  FROM pg_locks WHERE locktype = 'advisory'
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  ORDER BY 1`;
+
+/** Waits until nothing runs or stands open in the database any more. */
+export async function waitUntilIdle(client: pg.Client, limitMs: number): Promise<boolean> {
+  const endMs = performance.now() + limitMs;
+  while (performance.now() < endMs) {
+    const { rows } = await client.query(busy);
+    if (rows[0].busy === 0) return true;
+  }
+  return false;
+}
+
+/** All that a script can leave behind, as lines. */
+export async function leftBehind(client: pg.Client): Promise<string[]> {
+  const lines: string[] = [];
+  for (const { schema, name, kind, columns } of (await client.query(relations)).rows) {
+    lines.push(`${schema}.${name} ${kind} ${columns}`);
+    if (kind === 'v') continue;
+    const columnsShown = kind === 'S' ? 'last_value, is_called' : '*';
+    const from = `"${schema}"."${name}"`;
+    const order = kind === 'S' ? '' : 'ORDER BY r::text';
+    const { rows } = await client.query(`SELECT ${columnsShown} FROM ${from} r ${order}`);
+    for (const row of rows) lines.push(`  ${JSON.stringify(row)}`);
+  }
+  for (const { what } of (await client.query(held)).rows) lines.push(what);
+  return lines;
+}
+
+/** Ends transactions that a script has prepared and left. */
+export async function rollBackPrepared(client: pg.Client): Promise<void> {
+  const { rows } = await client.query(
+    'SELECT gid FROM pg_prepared_xacts WHERE database = current_database()',
+  );
+  for (const { gid } of rows) await client.query(`ROLLBACK PREPARED '${gid}'`);
+}
