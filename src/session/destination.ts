@@ -48,7 +48,9 @@ export class Destination {
       (request.replicaSafeInTransaction && !request.prefersPrimary && !isDoubtful) ||
       (target === 'replica' && request.forcible);
     const readOnly = opens && promisesNotToWrite && mayBeOnReplica;
-    const access = isDoubtful ? 'write' : request.access;
+    // A standby refuses modes of transactions also where no transaction is open.
+    const needsPrimary = isDoubtful || !request.replicaSafeInTransaction;
+    const access = needsPrimary ? 'write' : request.access;
     const reason = request.reason ?? (isDoubtful ? 'catalog-not-loaded' : null);
     return route(
       {

@@ -180,6 +180,12 @@ const modes: readonly Script[] = [
     q('commit'),
   ),
   script(
+    'modes behind another statement',
+    q("set application_name = 'mine'; set transaction read write"),
+    q('select 1; set transaction isolation level serializable; show transaction_isolation'),
+    q('show application_name'),
+  ),
+  script(
     'default_transaction_read_only',
     q('set default_transaction_read_only = on'),
     count,
