@@ -2,8 +2,9 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startTestCluster, type TestCluster } from '../support/cluster.ts';
 import { startTestProxy, type TestProxy } from '../support/proxy.ts';
-import { type BystanderAddress, Bystanders } from './bystanders.ts';
+import { Bystanders } from './bystanders.ts';
 import { countLines, difference, isExpected, normalised } from './differences.ts';
+import type { TestGroup } from './schedule.ts';
 import { Suite, type SuiteOptions } from './suite.ts';
 
 export interface PairOptions {
@@ -11,6 +12,8 @@ export interface PairOptions {
   /** Of all servers. */
   readonly settings: Readonly<Record<string, string>>;
   readonly bystanders: number;
+  /** Of each pool of server connections. */
+  readonly poolSize: number;
   /** Both sides are servers. */
   readonly isControl: boolean;
   /** A folder that the servers can enter. */
@@ -25,7 +28,6 @@ export interface Outcome {
   readonly isExpected: boolean;
 }
 
-const poolSize = 4;
 const replicas = 2;
 const trustEverybody = [
   'local all all trust',
@@ -50,7 +52,7 @@ export class Pair {
   }
 
   static async start(options: PairOptions): Promise<Pair> {
-    const { binaries, settings, isControl } = options;
+    const { binaries, settings, isControl, poolSize } = options;
     const start = () => startTestCluster({ replicas, hba: trustEverybody, binaries, settings });
     const direct = await start();
     try {
@@ -64,44 +66,30 @@ export class Pair {
     }
   }
 
-  /** Runs tests in a fresh database of each side, and gives what came of them one by one. */
-  async *run(suite: SuiteOptions, tests: readonly string[]): AsyncGenerator<Outcome> {
+  /** Runs tests in a fresh database of each side, and gives what came of them group by group. */
+  async *run(suite: SuiteOptions, groups: readonly TestGroup[]): AsyncGenerator<Outcome> {
     const [direct, behind] = this.#clusters;
     const front = this.#proxy ?? behind.primary;
-    const { user } = behind;
     const folder = (name: string) => join(this.#options.results, suite.database, name);
-    const sides = await Promise.all([
-      Suite.prepare(suite, {
-        host: direct.primary.host,
-        port: direct.primary.port,
-        user,
-        folder: folder('primary'),
-      }),
-      Suite.prepare(suite, {
-        host: front.host,
-        port: front.port,
-        user,
-        folder: folder('tidemark'),
-      }),
-    ]);
+    const prepare = ({ host, port }: { host: string; port: number }, name: string) =>
+      Suite.prepare(suite, { host, port, user: behind.user, folder: folder(name) });
+    const sides = [
+      await prepare(direct.primary, 'primary'),
+      await prepare(front, 'tidemark'),
+    ] as const;
+    const { host, port } = front;
+    const address = { host, port, user: behind.user, database: suite.database };
+    const bystanders =
+      this.#proxy === null ? null : Bystanders.start(address, this.#options.bystanders);
     const diffs = folder('diffs');
     await mkdir(diffs, { recursive: true });
-    const bystanders = this.#bystanders({
-      host: front.host,
-      port: front.port,
-      user,
-      database: suite.database,
-    });
     try {
-      for (const test of tests) {
-        const [byPrimary, byProxy] = await Promise.all([sides[0].run(test), sides[1].run(test)]);
-        const diff = await difference(test, diffs, [normalised(byPrimary), normalised(byProxy)]);
-        if (diff !== null) await writeFile(join(diffs, `${test}.diff`), diff, 'latin1');
-        yield {
-          test,
-          lines: diff === null ? 0 : countLines(diff),
-          isExpected: await isExpected(suite.source, test, byPrimary),
-        };
+      for (const group of groups) {
+        const [byPrimary, byProxy] = await runBoth(sides, group);
+        for (const [index, test] of group.entries()) {
+          const outputs = [byPrimary[index]!, byProxy[index]!] as const;
+          yield await compare(suite, test, diffs, outputs);
+        }
       }
     } finally {
       await bystanders?.stop();
@@ -112,8 +100,31 @@ export class Pair {
     await this.#proxy?.stop();
     for (const cluster of this.#clusters) await cluster.stop();
   }
+}
 
-  #bystanders(address: BystanderAddress): Bystanders | null {
-    return this.#proxy === null ? null : Bystanders.start(address, this.#options.bystanders);
-  }
+/** What the tests of a group printed. A single one runs on both sides at the same time. */
+async function runBoth(
+  sides: readonly [Suite, Suite],
+  group: TestGroup,
+): Promise<[string[], string[]]> {
+  const outputs = (side: Suite) => Promise.all(group.map((test) => side.run(test)));
+  const first = outputs(sides[0]);
+  if (group.length > 1) await first;
+  const second = outputs(sides[1]);
+  return [await first, await second];
+}
+
+async function compare(
+  { source }: SuiteOptions,
+  test: string,
+  diffs: string,
+  [byPrimary, byProxy]: readonly [string, string],
+): Promise<Outcome> {
+  const diff = await difference(test, diffs, [normalised(byPrimary), normalised(byProxy)]);
+  if (diff !== null) await writeFile(join(diffs, `${test}.diff`), diff, 'latin1');
+  return {
+    test,
+    lines: diff === null ? 0 : countLines(diff),
+    isExpected: await isExpected(source, test, byPrimary),
+  };
 }

@@ -27,6 +27,8 @@ const { values } = parseArgs({
     results: { type: 'string' },
     /** Other clients that use the same server connections in between. */
     bystanders: { type: 'string', default: '6' },
+    /** Runs the tests of a group at the same time, as PostgreSQL does. */
+    parallel: { type: 'boolean', default: false },
     /** Runs both sides directly: what differs then, differs by itself. */
     control: { type: 'boolean', default: false },
   },
@@ -34,6 +36,10 @@ const { values } = parseArgs({
 
 /** A test that takes longer hangs. */
 const limitMs = 300_000;
+/** Fewer than there are clients, so that they take turns. */
+const poolSize = 4;
+/** More than tests run at the same time: some keep their server connection. */
+const parallelPoolSize = 32;
 
 const { binaries } = values;
 if (binaries !== 'debian15' && binaries !== 'embedded')
@@ -51,6 +57,7 @@ const pair = await Pair.start({
   binaries,
   settings: Object.fromEntries(settings),
   bystanders: Number(values.bystanders),
+  poolSize: values.parallel ? parallelPoolSize : poolSize,
   isControl: values.control,
   results,
 });
@@ -58,12 +65,14 @@ const counts = { tests: 0, differing: 0, expected: 0 };
 try {
   for (const folder of values.source) {
     const source = resolve(folder);
-    const tests = values.schedule?.split(/[\s,]+/) ?? (await readSchedule(source));
+    const named = values.schedule?.split(/[\s,]+/).map((name) => [name]);
+    const groups = named ?? (await readSchedule(source));
+    const schedule = values.parallel ? groups : groups.flat().map((name) => [name]);
     const name = basename(source).replaceAll('-', '_');
     const database = name === 'regress' ? 'regression' : `contrib_regression_${name}`;
     const libraries = resolve(values.libraries ?? source);
     const suite = { source, database, libraries, psql: values.psql, limitMs };
-    for await (const { test, lines, isExpected } of pair.run(suite, tests)) {
+    for await (const { test, lines, isExpected } of pair.run(suite, schedule)) {
       counts.tests += 1;
       if (lines > 0) counts.differing += 1;
       if (isExpected) counts.expected += 1;

@@ -1,17 +1,23 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+/** Tests that may run at the same time. */
+export type TestGroup = readonly string[];
+
 /**
- * Names of the tests of a folder, in their order: of src/test/regress from its schedule, of an
- * extension from the REGRESS variable of its Makefile.
+ * The tests of a folder, in their order: of src/test/regress from its schedule, of an extension from
+ * the REGRESS variable of its Makefile, one by one.
  */
-export async function readSchedule(source: string): Promise<string[]> {
+export async function readSchedule(source: string): Promise<TestGroup[]> {
   const schedule = await readText(join(source, 'parallel_schedule'));
-  if (schedule !== null) return schedule.split('\n').flatMap(namesOn);
+  if (schedule !== null) {
+    const groups = schedule.split('\n').map(namesOn);
+    return groups.filter((names) => names.length > 0);
+  }
   const makefile = await readText(join(source, 'Makefile'));
   const line = makefile?.replaceAll('\\\n', ' ').match(/^REGRESS\s*=(.*)$/m)?.[1];
   if (line === undefined) throw new Error(`${source} names no tests`);
-  return words(line);
+  return words(line).map((name) => [name]);
 }
 
 /** Lines of the kind `ignore:` only mark tests as unreliable. */
