@@ -59,7 +59,13 @@ export const errorTemplates = {
     sqlstate: '57P01',
     severity: 'FATAL',
     message: 'terminating connection: the server connection that held its session objects was lost',
-    hint: 'Reconnect. Objects such as temporary tables, held cursors and LISTEN live on one server connection and went with it.',
+    hint: 'Reconnect. Objects such as temporary tables and held cursors live on one server connection and went with it.',
+  },
+  notificationsLost: {
+    sqlstate: '57P01',
+    severity: 'FATAL',
+    message: 'terminating connection: notifications may have been lost (%s)',
+    hint: 'Connect again, LISTEN again, and look for what was missed.',
   },
   noPrimary: {
     sqlstate: '57P03',

@@ -17,7 +17,9 @@ export interface ReplySink {
   /** A ParameterStatus came. False: the client is not to hear of it. */
   reports(name: string, value: string): boolean;
   /** ReadyForQuery is about to be forwarded: what to say in front of it, or null. */
-  lastWords(): Buffer | null;
+  lastWords(status: number): Buffer | null;
+  /** Its server connection was notified: what the client is told of this frame, or null. */
+  notification(frame: Buffer): Buffer | null;
   /** True: the sink says ReadyForQuery with this status itself, some time after `ready`. */
   keepsReady(status: number): boolean;
   /** ReadyForQuery came (and was forwarded unless the exchange is `dropped`). */
@@ -58,6 +60,8 @@ export class Exchange {
   emitted = false;
   /** The first ErrorResponse of an exchange without a sink. */
   error: Buffer | null = null;
+  /** What the proxy put in front of it failed with: to be told in place of what fails for that. */
+  substitute: Buffer | null = null;
   /** Called once when the server is at this exchange. */
   reached: (() => void) | null = null;
   /** Called instead of a sink's `ready`, for the proxy's own exchanges. */
@@ -107,6 +111,7 @@ export class Exchange {
     this.emitted = false;
     this.error = null;
     this.reached = null;
+    this.substitute = null;
   }
 
   /** The replies so far were delivered, and what comes next may still run elsewhere. */

@@ -18,6 +18,11 @@ export interface ServerEndpoint {
 export function giveBack(pool: Pool, server: ServerConnection): void {
   server.owner = null;
   if (server.closedFor !== null || server.cancelsInFlight > 0) return;
+  if (server.listens) {
+    server.listens = false;
+    server.runOwn(query('UNLISTEN *'), () => giveBack(pool, server));
+    return;
+  }
   pool.release(server);
 }
 
@@ -54,6 +59,8 @@ export interface Abandoned {
   readonly mayCancel: boolean;
   /** Half a message was sent, or the session left objects behind. */
   readonly mustClose: boolean;
+  /** What runs may leave something behind that nobody keeps account of any more. */
+  readonly leavesTraces: boolean;
   /** The server waits for CopyData that will not come. */
   readonly copyToEnd: boolean;
   /** Extended messages were sent without Sync. */
@@ -82,18 +89,22 @@ export function leaveToItself(pool: Pool, server: ServerConnection, left: Abando
     server.send(sync);
   }
   if (server.isQuiet) {
-    tidyUp(pool, server);
+    tidyUp(pool, server, false);
     return;
   }
   // What the rest of it sets, nobody follows any more.
   server.changeSettings(null);
   server.prepared.unnamed = null;
-  server.onQuiet = () => tidyUp(pool, server);
+  server.onQuiet = () => tidyUp(pool, server, left.leavesTraces);
   if (left.mayCancel) cancelOn(left.address, pool, server);
 }
 
-function tidyUp(pool: Pool, server: ServerConnection): void {
+function tidyUp(pool: Pool, server: ServerConnection, hasTraces: boolean): void {
   if (server.closedFor !== null) return;
+  if (hasTraces) {
+    server.close('client-left');
+    return;
+  }
   if (server.txStatus === TxStatus.Idle) {
     server.endTransaction(true);
     giveBack(pool, server);

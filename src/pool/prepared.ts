@@ -75,6 +75,8 @@ export class PreparedOnServer {
   unnamed: PreparedText | null = null;
   /** In order of last use, oldest first. */
   readonly #named = new Map<string, PreparedText>();
+  /** Under names that clients gave, for SQL EXECUTE: by what they were made. */
+  readonly #byClientName = new Map<string, string>();
   /** Those of them whose Parse has not been answered. */
   readonly #announced = new Set<PreparedText>();
 
@@ -115,10 +117,29 @@ export class PreparedOnServer {
     this.#named.delete(text.name);
   }
 
+  /** What was made there under a client's name for SQL to use, as told by `madeAs`. */
+  clientNamed(name: string): string | undefined {
+    return this.#byClientName.get(name);
+  }
+
+  madeAs(name: string, origin: string): void {
+    this.#byClientName.set(name, origin);
+  }
+
+  /** DEALLOCATE of a client's name. */
+  unmake(name: string): void {
+    this.#byClientName.delete(name);
+  }
+
+  get clientNames(): Iterable<string> {
+    return this.#byClientName.keys();
+  }
+
   /** After DISCARD ALL or DEALLOCATE ALL. */
   clear(): void {
     this.unnamed = null;
     this.#named.clear();
     this.#announced.clear();
+    this.#byClientName.clear();
   }
 }

@@ -206,7 +206,7 @@ export class ReplyPipeline {
   /** The frames from `run` on, with what the sink has to say around the ReadyForQuery at [start,end). */
   #forwardReady(exchange: Exchange, chunk: Buffer, run: number, start: number, end: number): void {
     const status = chunk[start + frameHeaderBytes]!;
-    const said = exchange.sink?.lastWords() ?? null;
+    const said = exchange.sink?.lastWords(status) ?? null;
     const until = exchange.sink?.keepsReady(status) === true ? start : end;
     if (said === null) {
       this.#forward(chunk, run, until);
@@ -247,14 +247,12 @@ export class ReplyPipeline {
   ): number {
     if (type === Backend.ParameterStatus) return this.#parameterStatus(exchange, chunk, start, end);
     if (type === Backend.ErrorResponse) return this.#error(exchange, chunk, start, end);
-    if (type === Backend.NotificationResponse || type === Backend.NoticeResponse) {
+    if (type === Backend.NotificationResponse) {
+      return this.#notification(exchange, chunk.subarray(start, end));
+    }
+    if (type === Backend.NoticeResponse) {
       const forOwner = exchange === undefined && this.#owner.owner !== null;
-      if (forOwner || this.#isForwarded(exchange)) return forwardFrame;
-      // It is the session's, though it came while the proxy asked something of its own.
-      const isNotification = type === Backend.NotificationResponse;
-      if (isNotification && this.#owner.owner?.forward(chunk.subarray(start, end)) === false)
-        this.#owner.pause();
-      return skipFrame;
+      return forOwner || this.#isForwarded(exchange) ? forwardFrame : skipFrame;
     }
     if (exchange === undefined) {
       this.#owner.close('protocol-violation');
@@ -268,6 +266,16 @@ export class ReplyPipeline {
     }
     this.#advance(exchange, step, chunk, type, start, end);
     return exchange.dropped || exchange.sink === null ? skipFrame : action;
+  }
+
+  #notification(exchange: Exchange | undefined, frame: Buffer): number {
+    const { owner } = this.#owner;
+    const told = owner?.notification(frame) ?? null;
+    if (told === null) return skipFrame;
+    if (this.#isForwarded(exchange)) this.#replacement = told;
+    // It is the session's, though it came while the proxy asked something of its own, or nothing.
+    else if (!owner!.forward(told)) this.#owner.pause();
+    return skipFrame;
   }
 
   /** Completes the head step when `type` is its last reply. */
@@ -376,8 +384,10 @@ export class ReplyPipeline {
     }
     step?.failed?.();
     exchange.sink.refused();
-    const replacement = step === undefined ? null : wordedFor(step, chunk.subarray(start, end));
+    const worded = step === undefined ? null : wordedFor(step, chunk.subarray(start, end));
+    const replacement = exchange.substitute ?? worded;
     if (replacement === null) return forwardFrame;
+    exchange.substitute = null;
     this.#replacement = replacement;
     return skipFrame;
   }

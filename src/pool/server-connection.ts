@@ -6,7 +6,7 @@ import { Exchange, type ReplySink } from './exchange.ts';
 import { PreparedOnServer } from './prepared.ts';
 import { type PipelineOwner, ReplyPipeline } from './reply-pipeline.ts';
 import { Settings } from './settings.ts';
-import { steps } from './step.ts';
+import { type Step, steps } from './step.ts';
 
 /** What a server login hands over. */
 export interface LoggedIn {
@@ -16,6 +16,8 @@ export interface LoggedIn {
   readonly params: Map<string, string>;
   readonly rest: Buffer;
 }
+
+const ownQuery: readonly Step[] = [steps.skippedQuery];
 
 /** One logged-in connection to a server: its socket, what it holds, and the replies it owes. */
 export class ServerConnection implements PipelineOwner {
@@ -28,6 +30,8 @@ export class ServerConnection implements PipelineOwner {
   /** What the session settings of this backend are; null: unknown, after a rollback. */
   settings: Settings | null = Settings.none;
   #settingsChangedInTransaction = false;
+  /** LISTEN was executed on it: UNLISTEN before anybody else has it. */
+  listens = false;
   readonly openedAtMs: number;
   /** The session this connection is checked out to. */
   owner: ReplySink | null = null;
@@ -94,10 +98,14 @@ export class ServerConnection implements PipelineOwner {
     this.#replies.whenNext(exchange, reached);
   }
 
-  /** Runs a simple query of the proxy's own; its replies are dropped. */
-  runOwn(message: Buffer, finished: (exchange: Exchange, status: number) => void): Exchange {
+  /** Runs a simple query (or else what `expected` says) of the proxy's own; its replies are dropped. */
+  runOwn(
+    message: Buffer,
+    finished: (exchange: Exchange, status: number) => void,
+    expected: readonly Step[] = ownQuery,
+  ): Exchange {
     const exchange = new Exchange(null, finished);
-    exchange.steps.push(steps.skippedQuery);
+    exchange.steps.push(...expected);
     this.expect(exchange);
     // A simple Query destroys the unnamed statement (exec_simple_query, tcop/postgres.c).
     this.prepared.unnamed = null;

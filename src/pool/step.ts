@@ -47,6 +47,7 @@ export const steps = {
   query: forwarded(Op.Query),
   functionCall: forwarded(Op.FunctionCall),
   skippedQuery: Object.freeze({ op: Op.Query, skip: true, replacement: null, done: null }),
+  skippedParse: Object.freeze({ op: Op.Parse, skip: true, replacement: null, done: null }),
   skippedBind: Object.freeze({ op: Op.Bind, skip: true, replacement: null, done: null }),
   skippedSync: Object.freeze({ op: Op.Sync, skip: true, replacement: null, done: null }),
   skippedClose: Object.freeze({ op: Op.Close, skip: true, replacement: null, done: null }),

@@ -14,6 +14,8 @@ export interface Report {
 export interface Column {
   readonly name: string;
   readonly typeOid: number;
+  /** Its values are in binary format, not text. */
+  readonly isBinary?: boolean;
 }
 
 /** The transaction status byte of ReadyForQuery: I, T or E. */
@@ -145,30 +147,40 @@ export function negotiateProtocolVersion(minor: number, unrecognized: readonly s
   });
 }
 
+/** NotificationResponse. `pid` is that of the backend that notified. */
+export function notificationResponse(pid: number, channel: string, payload: string): Buffer {
+  return message(Backend.NotificationResponse, (writer) => {
+    writer.int32(pid);
+    writer.cstring(channel);
+    writer.cstring(payload);
+  });
+}
+
 export function commandComplete(tag: string): Buffer {
   return message(Backend.CommandComplete, (writer) => writer.cstring(tag));
 }
 
-/** Columns of no table, in text format. */
+/** Columns of no table. */
 export function rowDescription(columns: readonly Column[]): Buffer {
   return message(Backend.RowDescription, (writer) => {
     writer.uint16(columns.length);
-    for (const { name, typeOid } of columns) {
+    for (const { name, typeOid, isBinary } of columns) {
       writer.cstring(name).uint32(0).int16(0).uint32(typeOid);
       writer
         .int16(fixedLengthByTypeOid[typeOid] ?? -1)
         .int32(-1)
-        .int16(0);
+        .int16(isBinary === true ? 1 : 0);
     }
   });
 }
 
-/** One row in text format; null is SQL NULL. */
-export function dataRow(values: readonly (string | null)[]): Buffer {
+/** One row; strings are in text format, null is SQL NULL. */
+export function dataRow(values: readonly (string | Uint8Array | null)[]): Buffer {
   return message(Backend.DataRow, (writer) => {
     writer.uint16(values.length);
     for (const value of values) {
       if (value === null) writer.int32(-1);
+      else if (typeof value !== 'string') writer.int32(value.length).bytes(value);
       else writer.int32(Buffer.byteLength(value)).text(value);
     }
   });

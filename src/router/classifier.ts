@@ -5,6 +5,7 @@ import { LRUCache } from 'lru-cache';
 import { write } from './classes.ts';
 import { decide } from './decide.ts';
 import {
+  isExecute,
   mayChangeSession,
   NESTING_MAX,
   namesSession,
@@ -16,7 +17,15 @@ import { parseHint } from './hint.ts';
 import { parse } from './parser.ts';
 import { FORM_BYTES_MAX, formOf, scan, scanned, TEXT_BYTES_MAX } from './scanner.ts';
 import { readsSessionSettingsOnly, readsSettings } from './setting-names.ts';
-import type { Catalog, Classified, Hint, StatementClass, WriteReason } from './statement.ts';
+import type {
+  Catalog,
+  Classified,
+  Effect,
+  Hint,
+  StatementClass,
+  WriteReason,
+} from './statement.ts';
+import { summary } from './summary.ts';
 
 export interface ClassifierOptions {
   readonly catalog: Catalog;
@@ -151,9 +160,14 @@ export class Classifier {
     if (!isReadable(text.subarray(start, end), form))
       return notUnderstood(form, exact, 'unparsable');
     if (nestingBound(form) > NESTING_MAX) return notUnderstood(form, exact, 'too-long');
-    const nodes = parse(text.toString('utf8', start, end));
-    if (nodes === null) return notUnderstood(form, exact, 'unparsable');
-    const statements = nodes.map((node) => decide(node, this.#catalog));
+    const parsed = parse(text.toString('utf8', start, end));
+    if (parsed === null) return notUnderstood(form, exact, 'unparsable');
+    const statements = parsed.map(({ node, start: at, length }) =>
+      decide(node, this.#catalog, () => {
+        const from = start + at;
+        return text.toString('utf8', from, length === 0 ? end : from + length);
+      }),
+    );
     if (!isFree(form, statements)) return summary(statements, exact);
     if (!readsSettings(form)) return summary(statements, form);
     const isOfSession = this.#readsSessionSettingsOnly(text, start, end);
@@ -180,6 +194,11 @@ export class Classifier {
   }
 }
 
+/** Effects that no literal of their statement has a part in. */
+function isLiteralFree({ kind }: Effect): boolean {
+  return kind === 'execute' || kind === 'review' || kind === 'notify' || kind === 'backend-pid';
+}
+
 const EMPTY: Classified = summary([], '');
 
 /** A modification alone needs no grammar: whatever it holds, only the primary may run it. */
@@ -199,9 +218,9 @@ function classifyLong(): Classified {
 function isFree(form: string, statements: readonly StatementClass[]): boolean {
   return (
     !scanned.severalStatements &&
-    plainStart(form) !== null &&
+    (plainStart(form) !== null || isExecute(form)) &&
     !namesSession(form) &&
-    statements.every(({ effect }) => effect === null)
+    statements.every(({ effect }) => effect === null || isLiteralFree(effect))
   );
 }
 
@@ -235,19 +254,4 @@ function isUnderstood({ reason }: Classified): boolean {
 
 function exactKey(text: Buffer, start: number, end: number): string {
   return `=${text.toString('latin1', start, end)}`;
-}
-
-function summary(statements: readonly StatementClass[], key: string): Classified {
-  const writing = statements.find(({ access }) => access === 'write');
-  const first = writing ?? statements.find(({ reason }) => reason !== null);
-  return {
-    access: writing === undefined ? 'read' : 'write',
-    reason: first?.reason ?? null,
-    statements,
-    hasEffects: statements.some(({ effect }) => effect !== null),
-    forcible: statements.every(({ forcible }) => forcible),
-    namesUnknown: statements.some(({ reason }) => reason?.startsWith('unknown-') === true),
-    hint: null,
-    key,
-  };
 }

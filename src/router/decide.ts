@@ -1,7 +1,13 @@
-import type { DeclareCursorStmt, Node, TransactionStmt } from 'libpg-query';
+import type {
+  DeclareCursorStmt,
+  ExecuteStmt,
+  Node,
+  PrepareStmt,
+  TransactionStmt,
+} from 'libpg-query';
 
 import { session, write } from './classes.ts';
-import { temporaryScope } from './inspect.ts';
+import { inspect, temporaryScope } from './inspect.ts';
 import { type PlainStatement, plainStatements } from './plain-statements.ts';
 import { classifyCopy, classifyExplain, classifyModification, classifySelect } from './queries.ts';
 import { classifySet, classifyShow, standbyAccepts, transactionModes } from './settings.ts';
@@ -11,10 +17,18 @@ import type { Catalog, Effect, PinReason, StatementClass } from './statement.ts'
 const CURSOR_HOLD = 0x20;
 
 const pin = (reason: PinReason): Effect => ({ kind: 'pin', reason });
-const unpin = (reason: PinReason): Effect => ({ kind: 'unpin', reason });
+const review = (mayPin: boolean): Effect => ({ kind: 'review', mayPin });
 
-/** Decides one statement of the grammar. Total: what the tables do not know is a write. */
-export function decide(node: Node, catalog: Catalog): StatementClass {
+/**
+ * Decides one statement of the grammar, whose SQL is `text`. Total: what the tables do not know is a
+ * write.
+ */
+export function decide(
+  node: Node,
+  catalog: Catalog,
+  text: () => string = () => '',
+): StatementClass {
+  if ('PrepareStmt' in node) return classifyPrepare(node.PrepareStmt, catalog, text());
   return decideQuery(node, catalog) ?? decideSession(node, catalog) ?? decidePlain(node);
 }
 
@@ -39,12 +53,11 @@ function decideSession(node: Node, catalog: Catalog): StatementClass | null {
     return write(tag, 'cursor', { replicaSafe: true });
   }
   if ('ClosePortalStmt' in node) {
-    const effect = node.ClosePortalStmt.portalname === undefined ? unpin('hold-cursor') : null;
-    return write('CLOSE', 'cursor', { replicaSafe: true, effect });
+    return write('CLOSE', 'cursor', { replicaSafe: true, effect: review(false) });
   }
   if ('UnlistenStmt' in node) {
-    const effect = node.UnlistenStmt.conditionname === undefined ? unpin('listen') : null;
-    return session('UNLISTEN', 'notification', effect);
+    const channel = node.UnlistenStmt.conditionname ?? null;
+    return session('UNLISTEN', 'notification', { kind: 'unlisten', channel });
   }
   if ('DeallocateStmt' in node) {
     const name = node.DeallocateStmt.name ?? null;
@@ -55,10 +68,12 @@ function decideSession(node: Node, catalog: Catalog): StatementClass | null {
     return session('DISCARD', 'session-object', { kind: 'discard', what });
   }
   if ('ConstraintsSetStmt' in node) return session('SET CONSTRAINTS', 'transaction-control', null);
-  if ('ListenStmt' in node) return write('LISTEN', 'notification', { effect: pin('listen') });
-  if ('PrepareStmt' in node) {
-    return write('PREPARE', 'session-object', { effect: pin('sql-prepare') });
+  if ('ListenStmt' in node) {
+    const channel = node.ListenStmt.conditionname ?? '';
+    return write('LISTEN', 'notification', { effect: { kind: 'listen', channel } });
   }
+  if ('NotifyStmt' in node) return write('NOTIFY', 'notification', { effect: { kind: 'notify' } });
+  if ('ExecuteStmt' in node) return classifyExecute(node.ExecuteStmt, catalog);
   if ('LoadStmt' in node) return write('LOAD', 'session-object', { effect: pin('load') });
   return null;
 }
@@ -116,16 +131,47 @@ function classifyDeclare(statement: DeclareCursorStmt, catalog: Catalog): Statem
   });
 }
 
+function classifyPrepare(
+  { name = '', query }: PrepareStmt,
+  catalog: Catalog,
+  sql: string,
+): StatementClass {
+  const inner = query === undefined ? null : decide(query, catalog);
+  if (inner === null) return write('PREPARE', 'unparsable');
+  return write('PREPARE', 'session-object', { effect: { kind: 'prepare', name, sql, inner } });
+}
+
+/** What it runs is for the session to say, which has prepared it. */
+function classifyExecute({ name, params }: ExecuteStmt, catalog: Catalog): StatementClass {
+  const { cause } = inspect({ params: params ?? [] }, catalog);
+  return write('EXECUTE', cause?.reason ?? 'session-object', {
+    effect: { kind: 'execute', name: name ?? '', isRead: cause === null },
+  });
+}
+
+function ddlEffect(node: Node, temporary: ReturnType<typeof temporaryScope>): Effect | null {
+  if (temporary === 'session') return pin('temp-table');
+  return 'DropStmt' in node ? review(false) : executedIn(node);
+}
+
+/** CREATE TABLE AS EXECUTE. */
+function executedIn(node: Node): Effect | null {
+  const query = 'CreateTableAsStmt' in node ? node.CreateTableAsStmt.query : undefined;
+  if (query === undefined || !('ExecuteStmt' in query)) return null;
+  return { kind: 'execute', name: query.ExecuteStmt.name ?? '', isRead: false };
+}
+
 function decidePlain(node: Node): StatementClass {
   const type = Object.keys(node)[0] ?? '';
   const plain: PlainStatement | undefined = plainStatements.get(type);
   if (plain === undefined) return write(type, 'unparsable', { effect: pin('unparsed') });
   const { tag, reason } = plain;
+  if (reason === 'call-or-do') return write(tag, reason, { effect: review(true) });
   if (reason !== 'ddl') return write(tag, reason, { replicaSafe: plain.refusedReadOnly === true });
   const temporary = temporaryScope(node);
   return write(tag, 'ddl', {
     replicaSafe: true,
-    effect: temporary === 'session' ? pin('temp-table') : null,
+    effect: ddlEffect(node, temporary),
     ddl: plain.changesCatalog !== false && temporary === null,
   });
 }
@@ -135,6 +181,6 @@ export const decidedStatements: ReadonlySet<string> = new Set([
   ...['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt', 'ExplainStmt'],
   ...['CopyStmt', 'VariableSetStmt', 'VariableShowStmt', 'TransactionStmt', 'DeclareCursorStmt'],
   ...['FetchStmt', 'ClosePortalStmt', 'UnlistenStmt', 'DeallocateStmt', 'DiscardStmt'],
-  ...['ConstraintsSetStmt', 'ListenStmt', 'PrepareStmt', 'LoadStmt'],
+  ...['ConstraintsSetStmt', 'ListenStmt', 'NotifyStmt', 'PrepareStmt', 'ExecuteStmt', 'LoadStmt'],
   ...plainStatements.keys(),
 ]);

@@ -30,6 +30,11 @@ export function plainStart(form: string): string | null {
   return PLAIN_START.exec(form)?.[1]?.toUpperCase() ?? null;
 }
 
+/** EXECUTE, whose literals are parameters. */
+export function isExecute(form: string): boolean {
+  return /^execute(?![\w$\x80-\xff])/i.test(form);
+}
+
 /** INSERT, UPDATE, DELETE or MERGE in capitals, when that is all the text can be; or null. */
 export function obviousWrite(form: string, severalStatements: boolean): string | null {
   const start = WRITE_START.exec(form);

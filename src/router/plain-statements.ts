@@ -20,8 +20,6 @@ export const plainStatements: ReadonlyMap<string, PlainStatement> = new Map([
   // Statements that may do anything.
   ['CallStmt', { tag: 'CALL', reason: 'call-or-do' }],
   ['DoStmt', { tag: 'DO', reason: 'call-or-do' }],
-  ['ExecuteStmt', { tag: 'EXECUTE', reason: 'session-object' }],
-  ['NotifyStmt', { tag: 'NOTIFY', reason: 'notification' }],
   ['LockStmt', { tag: 'LOCK TABLE', reason: 'lock-table' }],
   // Allowed in a READ ONLY transaction of the primary, refused or node-local on a standby.
   ['VacuumStmt', { tag: 'VACUUM', reason: 'maintenance' }],

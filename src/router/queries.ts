@@ -19,7 +19,9 @@ export function classifySelect(statement: SelectStmt, catalog: Catalog): Stateme
   const findings = inspect(statement, catalog);
   const { cause } = findings;
   if (cause === null) return read('SELECT');
-  const effect = callEffects(statement, findings);
+  const column = backendPidColumn(statement);
+  const effect: Effect | null =
+    column === null ? callEffects(findings) : { kind: 'backend-pid', column };
   return write('SELECT', cause.reason, {
     replicaSafe: cause.replicaSafe,
     prefersPrimary: cause.prefersPrimary,
@@ -32,20 +34,37 @@ export function classifySelect(statement: SelectStmt, catalog: Catalog): Stateme
 
 /** The argument lists, when the query is nothing but calls of set_config with no function in them. */
 function setConfigCalls(statement: SelectStmt): (readonly Node[])[] | null {
-  const { targetList, fromClause, whereClause, withClause, groupClause, sortClause } = statement;
-  const others = [fromClause, whereClause, withClause, groupClause, sortClause];
-  const clauses = [statement.limitCount, statement.limitOffset, statement.havingClause];
-  if ([...others, ...clauses, statement.lockingClause].some((clause) => clause !== undefined)) {
-    return null;
-  }
-  if (statement.op !== 'SETOP_NONE' || statement.intoClause !== undefined) return null;
+  if (!isTargetsOnly(statement)) return null;
   const calls: (readonly Node[])[] = [];
-  for (const target of targetList ?? []) {
+  for (const target of statement.targetList ?? []) {
     const args = setConfigArguments(target);
     if (args === null) return null;
     calls.push(args);
   }
   return calls.length === 0 ? null : calls;
+}
+
+/** SELECT of expressions, without any further clause. */
+function isTargetsOnly(statement: SelectStmt): boolean {
+  const { fromClause, whereClause, withClause, groupClause, sortClause, lockingClause } = statement;
+  const { limitCount, limitOffset, havingClause, intoClause, distinctClause } = statement;
+  const clauses = [fromClause, whereClause, withClause, groupClause, sortClause, lockingClause];
+  const others = [limitCount, limitOffset, havingClause, intoClause, distinctClause];
+  return (
+    statement.op === 'SETOP_NONE' && [...clauses, ...others].every((clause) => clause === undefined)
+  );
+}
+
+/** The name of the only column of SELECT pg_backend_pid(); null: it is another query. */
+function backendPidColumn(statement: SelectStmt): string | null {
+  const [target, second] = statement.targetList ?? [];
+  if (!isTargetsOnly(statement) || target === undefined || second !== undefined) return null;
+  if (!('ResTarget' in target)) return null;
+  const { val, name } = target.ResTarget;
+  if (val === undefined || !('FuncCall' in val) || val.FuncCall.args !== undefined) return null;
+  const called = nameOf(val.FuncCall.funcname);
+  const isBuiltIn = called.schema === null || called.schema === 'pg_catalog';
+  return isBuiltIn && called.name === 'pg_backend_pid' ? (name ?? called.name) : null;
 }
 
 function setConfigArguments(target: Node): readonly Node[] | null {
@@ -66,21 +85,24 @@ function isSimple(node: Node): boolean {
 }
 
 /** What the calls in a query leave behind. Where one cannot be told exactly, the session is pinned. */
-function callEffects(tree: SelectStmt, { sessionCalls, temporary }: Findings): Effect | null {
+function callEffects({ sessionCalls, temporary }: Findings): Effect | null {
   const effects: Effect[] = [];
   if (temporary === 'session') effects.push({ kind: 'pin', reason: 'temp-table' });
-  for (const name of sessionCalls) effects.push(...effectOfCall(name, tree));
+  for (const name of sessionCalls) effects.push(...effectOfCall(name));
   return combined(effects);
 }
 
-function effectOfCall(name: string, tree: SelectStmt): Effect[] {
+function effectOfCall(name: string): Effect[] {
   switch (name) {
     case 'set_config':
     case 'setseed':
       return [{ kind: 'pin', reason: 'unknown-set' }];
+    case 'pg_advisory_unlock':
+    case 'pg_advisory_unlock_shared':
     case 'pg_advisory_unlock_all':
-      // Certain only where it is the whole query: called for no row it releases nothing.
-      return isOneCall(tree) ? [{ kind: 'unpin', reason: 'advisory-lock' }] : [];
+      return [{ kind: 'review', mayPin: false }];
+    case 'pg_notify':
+      return [{ kind: 'notify' }];
     case 'dblink_connect':
     case 'dblink_connect_u':
     case 'pg_replication_origin_session_setup':
@@ -92,24 +114,10 @@ function effectOfCall(name: string, tree: SelectStmt): Effect[] {
   }
 }
 
-function isOneCall(tree: SelectStmt): boolean {
-  const [target, second] = tree.targetList ?? [];
-  if (target === undefined || second !== undefined || !('ResTarget' in target)) return false;
-  const value = target.ResTarget.val;
-  return (
-    value !== undefined &&
-    'FuncCall' in value &&
-    tree.fromClause === undefined &&
-    tree.whereClause === undefined &&
-    tree.limitCount === undefined &&
-    tree.op === 'SETOP_NONE'
-  );
-}
-
 /** INSERT, UPDATE, DELETE, MERGE: refused by any READ ONLY transaction, whatever they call. */
 export function classifyModification(tag: string, tree: object, catalog: Catalog): StatementClass {
   const { sessionCalls } = inspect(tree, catalog);
-  const effects = [...sessionCalls].flatMap((name) => effectOfCall(name, {}));
+  const effects = [...sessionCalls].flatMap(effectOfCall);
   if (updatesSettings(tree)) effects.push({ kind: 'pin', reason: 'unknown-set' });
   return write(tag, 'write', { replicaSafe: true, effect: combined(effects) });
 }
@@ -130,8 +138,10 @@ export function classifyExplain(
   decide: Decide,
 ): StatementClass {
   if (statement.query === undefined) return write('EXPLAIN', 'unparsable');
-  // The prepared statement exists on one server connection only.
-  if ('ExecuteStmt' in statement.query) return write('EXPLAIN', 'session-object');
+  if ('ExecuteStmt' in statement.query) {
+    const { name = '' } = statement.query.ExecuteStmt;
+    return write('EXPLAIN', 'session-object', { effect: { kind: 'execute', name, isRead: false } });
+  }
   const inner = decide(statement.query, catalog);
   const isRead = inner.access !== 'write';
   if (isAnalyzed(statement)) {

@@ -71,10 +71,24 @@ export type Effect =
   | { readonly kind: 'deallocate'; readonly name: string | null }
   | { readonly kind: 'pin'; readonly reason: PinReason }
   /**
-   * Only where nothing of that kind can be left: UNLISTEN *, CLOSE ALL, pg_advisory_unlock_all().
-   * UNLISTEN takes effect when its transaction commits; the others at once.
+   * What keeps the session on its server connection may have gone, or (`mayPin`) come, which only
+   * the server can tell: DROP, CLOSE, an advisory lock released, DO and CALL.
    */
-  | { readonly kind: 'unpin'; readonly reason: PinReason }
+  | { readonly kind: 'review'; readonly mayPin: boolean }
+  /** `channel` null: UNLISTEN *. They take effect when the transaction commits. */
+  | { readonly kind: 'listen' | 'unlisten'; readonly channel: string | null }
+  | { readonly kind: 'notify' }
+  /** PREPARE: `sql` is the whole statement, `inner` the class of what EXECUTE will run. */
+  | {
+      readonly kind: 'prepare';
+      readonly name: string;
+      readonly sql: string;
+      readonly inner: StatementClass;
+    }
+  /** EXECUTE, also within another statement. `isRead`: a read, if the prepared statement is one. */
+  | { readonly kind: 'execute'; readonly name: string; readonly isRead: boolean }
+  /** SELECT pg_backend_pid(): the client knows itself by the number in its cancel key. */
+  | { readonly kind: 'backend-pid'; readonly column: string }
   /** SHOW of a tidemark.* name (lower case): the proxy answers it itself. */
   | { readonly kind: 'show'; readonly name: string }
   | { readonly kind: 'several'; readonly effects: readonly Effect[] };

@@ -9,8 +9,9 @@ import { BindFields, ParseFields, TargetFields } from '../protocol/fields.ts';
 import { close, sync, TargetKind } from '../protocol/frontend.ts';
 import { withStatementName } from '../protocol/rename.ts';
 import type { Classified, Effect } from '../router/statement.ts';
+import { parseHeadOf } from './parse-head.ts';
 import type { Request, RequestEnd } from './request.ts';
-import type { ClientStatement, ClientStatements } from './statements.ts';
+import type { BoundStatement, ClientStatement, ClientStatements } from './statements.ts';
 
 const bindFields = new BindFields();
 const parseFields = new ParseFields();
@@ -179,7 +180,7 @@ export class BatchBuilder {
     };
   }
 
-  #executeStep(statement: ClientStatement | null): Step {
+  #executeStep(statement: BoundStatement | null): Step {
     if (statement === null || !statement.classified.hasEffects) return steps.execute;
     return {
       ...steps.execute,
@@ -212,7 +213,7 @@ export class BatchBuilder {
       return;
     }
     const body = buffer.subarray(queryStart, end);
-    if (this.#session.statements.get(name) !== undefined) {
+    if (this.#session.statements.classOf(name) !== undefined) {
       // What else is wrong with it comes first: the server looks at the name last.
       this.#tryUnnamed(body, { ...steps.parse, skip: true });
       this.#fail(new ProxyError('duplicateStatement', name));
@@ -281,9 +282,10 @@ export class BatchBuilder {
 
   /** Sends a Bind or Describe under the name that the statement has there; false: it has none. */
   #nameStatement(name: string, buffer: Buffer, start: number, end: number): boolean {
-    const statement = this.#session.statements.get(name);
+    const { statements } = this.#session;
+    const statement = statements.get(name);
     if (statement === undefined) {
-      if (this.#session.knowsServerNames) {
+      if (this.#session.knowsServerNames || statements.sql(name) !== undefined) {
         this.#pass(buffer, start, end);
         return true;
       }
@@ -409,16 +411,6 @@ function isRefusedWhenFailed({ classified }: ClientStatement): boolean {
   return classified.statements.some(
     ({ effect }) => effect === null || !transactionExits.has(effect.kind),
   );
-}
-
-/** Type, length and name of a Parse whose body follows. */
-function parseHeadOf(name: string, body: Buffer): Buffer {
-  const head = Buffer.allocUnsafe(5 + name.length + 1);
-  head[0] = Frontend.Parse;
-  head.writeInt32BE(4 + name.length + 1 + body.length, 1);
-  head.write(name, 5, 'latin1');
-  head[head.length - 1] = 0;
-  return head;
 }
 
 const parseHead = (text: PreparedText) => parseHeadOf(text.name, text.body);

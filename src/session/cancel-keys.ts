@@ -1,6 +1,10 @@
 import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
 
-/** Process ids are positive 31-bit numbers. */
+/**
+ * Process ids are positive 31-bit numbers. Those of real processes end at 2^22 (PID_MAX_LIMIT of
+ * Linux), so that nobody takes a session for a backend or the other way round.
+ */
+const pidMin = 0x40_0001;
 const pidMax = 0x7fff_ffff;
 /** Protocol 3.0 has secrets of 4 bytes, 3.2 of up to 256. */
 const shortSecretBytes = 4;
@@ -16,13 +20,18 @@ export interface CancelKey {
 export class CancelKeys<Holder> {
   readonly #holders = new Map<number, { secret: Buffer; holder: Holder }>();
 
-  issue(holder: Holder, protocolMinor: number): CancelKey {
-    let pid = randomInt(1, pidMax);
-    while (this.#holders.has(pid)) pid = randomInt(1, pidMax);
+  /** A key for whom `open` makes of its number. */
+  issue<Made extends Holder>(
+    protocolMinor: number,
+    open: (pid: number) => Made,
+  ): { readonly holder: Made; readonly key: CancelKey } {
+    let pid = randomInt(pidMin, pidMax);
+    while (this.#holders.has(pid)) pid = randomInt(pidMin, pidMax);
     const isLong = protocolMinor >= longSecretsSinceMinor;
     const secret = randomBytes(isLong ? longSecretBytes : shortSecretBytes);
+    const holder = open(pid);
     this.#holders.set(pid, { secret, holder });
-    return { pid, secret };
+    return { holder, key: { pid, secret } };
   }
 
   revoke(pid: number): void {

@@ -10,6 +10,8 @@ import type { Classifier } from '../router/classifier.ts';
 import { ClientInput, type InputOwner } from './client-input.ts';
 import { answerBatch, answerQuery, type LocalAnswer } from './local-answer.ts';
 import { LocalStatements } from './local-statements.ts';
+import type { Subscriber } from './notification-hub.ts';
+import { KeptNotifications } from './notifications.ts';
 import type { LaterAnswer } from './own-settings.ts';
 import type { PlacementFailure } from './placement.ts';
 import type { Request, RequestEnd } from './request.ts';
@@ -24,6 +26,8 @@ import { ToldParameters } from './told-parameters.ts';
 
 export interface SessionOptions {
   readonly socket: Socket;
+  /** Of its cancel key: what its client takes for its backend's process id. */
+  readonly pid: number;
   readonly user: string;
   readonly database: string;
   readonly state: SessionState;
@@ -37,7 +41,9 @@ export interface SessionOptions {
 }
 
 /** A logged-in client: its messages become requests, its requests run one at a time. */
-export class ClientSession implements InputOwner, RunnerOwner {
+export class ClientSession implements InputOwner, RunnerOwner, Subscriber {
+  /** Of its cancel key. */
+  readonly pid: number;
   readonly user: string;
   readonly database: string;
   readonly state: SessionState;
@@ -55,6 +61,7 @@ export class ClientSession implements InputOwner, RunnerOwner {
   #streaming: 'to-server' | 'dropped' | null = null;
   /** The proxy's own answer to the request is waited for. */
   #answerWaiter: Waiter | null = null;
+  readonly #notifications = new KeptNotifications();
   /** An error was sent for an extended batch: everything up to its Sync is ignored. */
   #isSkippingToSync = false;
   /** The proxy shuts down: the session ends when its transaction has ended. */
@@ -62,6 +69,7 @@ export class ClientSession implements InputOwner, RunnerOwner {
 
   constructor(options: SessionOptions) {
     const { socket, context, state, user, database } = options;
+    this.pid = options.pid;
     this.user = user;
     this.database = database;
     this.state = state;
@@ -82,14 +90,16 @@ export class ClientSession implements InputOwner, RunnerOwner {
         statements: this.#statements,
         told: new ToldParameters(options.reported),
         reportsLsn: options.reportsLsn,
+        subscriber: this,
       },
       this,
     );
-    this.#local = new LocalStatements(context, this.#runner, this.#statements, options.reportsLsn);
+    this.#local = new LocalStatements(context, this.#runner, this.#statements, options);
     this.#input = new ClientInput(socket, this);
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('drain', () => {
       this.#runner.resumeServer();
+      this.#tellNotifications();
       this.#pump();
     });
     socket.on('error', () => this.#end());
@@ -127,7 +137,7 @@ export class ClientSession implements InputOwner, RunnerOwner {
   /** Ends at once when idle, else when the transaction has ended. */
   drain(): void {
     this.#isDraining = true;
-    this.#endIfDrained();
+    this.#betweenRequests();
   }
 
   /** Ends now, whatever runs. */
@@ -242,9 +252,9 @@ export class ClientSession implements InputOwner, RunnerOwner {
   #dispatch(end: RequestEnd): void {
     const request = this.#intake.request;
     this.#intake.isOver = true;
-    request.finish(end);
+    request.finish(end, this.#statements);
     if (this.#answerHere(request)) {
-      this.#endIfDrained();
+      this.#betweenRequests();
       return;
     }
     if (request.isStreaming) this.#streaming = 'to-server';
@@ -274,7 +284,7 @@ export class ClientSession implements InputOwner, RunnerOwner {
         return;
       }
       this.#move('idle');
-      this.#endIfDrained();
+      this.#betweenRequests();
       this.#pump();
     });
   }
@@ -322,12 +332,22 @@ export class ClientSession implements InputOwner, RunnerOwner {
     this.#pump();
   }
 
+  takeNotifications(): Buffer | null {
+    return this.#notifications.take();
+  }
+
+  ready(messages: Buffer): void {
+    const news = this.#notifications.take();
+    if (news !== null) this.write(news);
+    this.write(messages);
+  }
+
   answered(): void {
     if (this.#phase === 'closed') return;
     if (this.#phase !== 'idle') this.#move('idle');
     // The server connection may be gone, and with it the news that it takes bytes again.
     this.#input.holdBack(false);
-    this.#endIfDrained();
+    this.#betweenRequests();
     this.#pump();
   }
 
@@ -360,7 +380,7 @@ export class ClientSession implements InputOwner, RunnerOwner {
     if (this.#streaming !== null) this.#streaming = 'dropped';
     this.#input.holdBack(false);
     this.#refuseRequest(failure, lacksSync);
-    this.#endIfDrained();
+    this.#betweenRequests();
     this.#pump();
   }
 
@@ -389,6 +409,27 @@ export class ClientSession implements InputOwner, RunnerOwner {
     this.#pump();
   }
 
+  // --- from the shared listening connection ----------------------------------------------------
+
+  notified(message: Buffer): void {
+    if (this.#phase === 'closed') return;
+    if (!this.#notifications.keep(message)) {
+      this.terminate(new ProxyError('notificationsLost', 'the session did not take them'));
+      return;
+    }
+    this.#tellNotifications();
+  }
+
+  notificationsLost(): void {
+    this.terminate(new ProxyError('notificationsLost', 'the connection that listens was lost'));
+  }
+
+  #tellNotifications(): void {
+    if (this.#notifications.isEmpty || this.#phase !== 'idle') return;
+    if (this.state.inTransaction || this.#runner.isBatchOpen || this.#isSkippingToSync) return;
+    if (!this.#socket.writableNeedDrain) this.write(this.#notifications.take()!);
+  }
+
   // --- ends ------------------------------------------------------------------------------------
 
   /** Sends the error and what the client waits for behind it. */
@@ -406,7 +447,9 @@ export class ClientSession implements InputOwner, RunnerOwner {
     else this.write(readyForQuery(this.state.txStatus as TxStatusByte));
   }
 
-  #endIfDrained(): void {
+  /** Between two requests: what has waited for that. */
+  #betweenRequests(): void {
+    this.#tellNotifications();
     if (!this.#isDraining || this.#runner.isBatchOpen) return;
     if (this.#phase === 'idle' && !this.state.inTransaction) {
       this.terminate(new ProxyError('shuttingDown'));

@@ -2,6 +2,7 @@ import type { NodeConfig } from '../config.ts';
 import type { Logger } from '../log.ts';
 import { Classifier } from '../router/classifier.ts';
 import { DatabaseCatalog } from './database-catalog.ts';
+import { NotificationHub } from './notification-hub.ts';
 
 /** Nodes that can be asked now, or null. */
 export interface CatalogNodes {
@@ -13,9 +14,10 @@ interface Database {
   readonly catalog: DatabaseCatalog;
   readonly classifier: Classifier;
   readonly firstLoad: Promise<void>;
+  readonly notifications: NotificationHub;
 }
 
-/** What is known of each database that somebody has logged in to: its catalog, its statements. */
+/** What is known of each database that somebody has logged in to, and who listens there. */
 export class Databases {
   readonly #databases = new Map<string, Database>();
   readonly #nodes: CatalogNodes;
@@ -30,6 +32,11 @@ export class Databases {
     return this.#database(name).classifier;
   }
 
+  /** Where its sessions listen. */
+  notifications(name: string): NotificationHub {
+    return this.#database(name).notifications;
+  }
+
   /** When its catalog has been loaded for the first time, or could not be. */
   ready(name: string): Promise<void> {
     return this.#database(name).firstLoad;
@@ -42,11 +49,17 @@ export class Databases {
 
   /** Another primary: its catalog may be another, and one not loaded yet can be. */
   primaryChanged(): void {
-    for (const { catalog } of this.#databases.values()) void catalog.reload();
+    for (const { catalog, notifications } of this.#databases.values()) {
+      void catalog.reload();
+      notifications.primaryChanged();
+    }
   }
 
   close(): void {
-    for (const { catalog } of this.#databases.values()) catalog.close();
+    for (const { catalog, notifications } of this.#databases.values()) {
+      catalog.close();
+      notifications.close();
+    }
   }
 
   #database(name: string): Database {
@@ -65,7 +78,8 @@ export class Databases {
         ),
     });
     const classifier = new Classifier({ catalog });
-    const database = { catalog, classifier, firstLoad: catalog.reload() };
+    const notifications = new NotificationHub({ primary: this.#nodes.primary });
+    const database = { catalog, classifier, firstLoad: catalog.reload(), notifications };
     this.#databases.set(name, database);
     return database;
   }

@@ -124,22 +124,24 @@ export class Listener {
     const reported = await reportedAtLogin({ user, database, base }, this.#context);
     await this.#context.databases.ready(database);
     if (socket.destroyed) return;
-    let pid = 0;
-    const session = new ClientSession({
-      socket,
-      user,
-      database,
-      state: new SessionState(base, new ReadSettings(policy)),
-      reportsLsn,
-      reported,
-      context: this.#context,
-      closed: () => {
-        this.sessions.delete(session);
-        this.#cancelKeys.revoke(pid);
-      },
-    });
-    const key = this.#cancelKeys.issue(session, login.protocolMinor);
-    pid = key.pid;
+    const { holder: session, key } = this.#cancelKeys.issue(
+      login.protocolMinor,
+      (pid) =>
+        new ClientSession({
+          socket,
+          pid,
+          user,
+          database,
+          state: new SessionState(base, new ReadSettings(policy)),
+          reportsLsn,
+          reported,
+          context: this.#context,
+          closed: (closed) => {
+            this.sessions.delete(closed);
+            this.#cancelKeys.revoke(pid);
+          },
+        }),
+    );
     this.sessions.add(session);
     const greeting = [...reported].map(([name, value]) => parameterStatus(name, value));
     greeting.push(backendKeyData(key.pid, key.secret), readyForQueryIdle);

@@ -11,8 +11,9 @@ import {
   type TxStatusByte,
 } from '../protocol/backend.ts';
 import { Backend, Frontend } from '../protocol/codes.ts';
-import { TargetFields } from '../protocol/fields.ts';
+import { BindFields, TargetFields } from '../protocol/fields.ts';
 import { TargetKind } from '../protocol/frontend.ts';
+import { MessageReader } from '../protocol/reader.ts';
 import { message } from '../protocol/writer.ts';
 import type { Request } from './request.ts';
 
@@ -21,12 +22,13 @@ export interface LocalAnswer {
   readonly tag: string;
   /** Null: the statement returns no rows. */
   readonly columns: readonly Column[] | null;
-  readonly rows: readonly (readonly (string | null)[])[];
+  readonly rows: readonly (readonly (string | Uint8Array | null)[])[];
   /** A NoticeResponse to go with it. */
   readonly notice?: Buffer;
 }
 
 export const textOid = 25;
+export const integerOid = 23;
 
 /** A command without rows. */
 export const commandAnswer = (tag: string): LocalAnswer => ({ tag, columns: null, rows: [] });
@@ -41,6 +43,37 @@ export const oneValue = (name: string, value: string): LocalAnswer => ({
 const noParameters = message(Backend.ParameterDescription, (writer) => writer.int16(0));
 const targetFields = new TargetFields();
 
+const bindFields = new BindFields();
+
+/** A Bind asks for (some of) its result in binary. */
+function asksBinary(buffer: Buffer, start: number, end: number): boolean {
+  const { restOffset } = bindFields.read(buffer, start, end);
+  const reader = new MessageReader(buffer, restOffset, end);
+  for (let left = reader.uint16(); left > 0; left--) reader.int16();
+  for (let left = reader.uint16(); left > 0; left--) reader.bytes(Math.max(0, reader.int32()));
+  for (let left = reader.uint16(); left > 0; left--) if (reader.int16() === 1) return true;
+  return false;
+}
+
+/** Numbers in binary; the binary form of text is the text. */
+function inBinary(answer: LocalAnswer): LocalAnswer {
+  const { columns, rows } = answer;
+  if (columns === null) return answer;
+  const binary = rows.map((row) =>
+    row.map((value, index) => {
+      if (value === null || columns[index]?.typeOid !== integerOid) return value;
+      const bytes = Buffer.alloc(4);
+      bytes.writeInt32BE(Number(value));
+      return bytes;
+    }),
+  );
+  return {
+    ...answer,
+    columns: columns.map((column) => ({ ...column, isBinary: true })),
+    rows: binary,
+  };
+}
+
 /** The replies to a Query. */
 export function answerQuery(answer: LocalAnswer, status: TxStatusByte): Buffer {
   const description = answer.columns === null ? [] : [rowDescription(answer.columns)];
@@ -54,16 +87,23 @@ function execution(answer: LocalAnswer): Buffer {
 
 /** The replies to extended messages that all speak of one such statement. */
 export function answerBatch(request: Request, answer: LocalAnswer, status: TxStatusByte): Buffer {
-  const described = answer.columns === null ? noData : rowDescription(answer.columns);
   const replies: Buffer[] = [];
+  let bound = answer;
   for (let index = 0; index < request.count; index++) {
     switch (request.types[index]) {
       case Frontend.Parse:
         replies.push(parseComplete);
         break;
-      case Frontend.Bind:
+      case Frontend.Bind: {
+        const isBinary = asksBinary(
+          request.buffers[index]!,
+          request.starts[index]!,
+          request.ends[index]!,
+        );
+        bound = isBinary ? inBinary(answer) : answer;
         replies.push(bindComplete);
         break;
+      }
       case Frontend.Describe: {
         const { kind } = targetFields.read(
           request.buffers[index]!,
@@ -71,11 +111,12 @@ export function answerBatch(request: Request, answer: LocalAnswer, status: TxSta
           request.ends[index]!,
         );
         if (kind === TargetKind.Statement) replies.push(noParameters);
-        replies.push(described);
+        const { columns } = kind === TargetKind.Statement ? answer : bound;
+        replies.push(columns === null ? noData : rowDescription(columns));
         break;
       }
       case Frontend.Execute:
-        replies.push(execution(answer));
+        replies.push(execution(bound));
         break;
       case Frontend.Close:
         replies.push(closeComplete);

@@ -1,14 +1,14 @@
 import { ProxyError } from '../errors.ts';
-import { TxStatus } from '../protocol/codes.ts';
+import { Frontend, TxStatus } from '../protocol/codes.ts';
 import type { Effect, StatementClass } from '../router/statement.ts';
-import { commandAnswer, type LocalAnswer, textOid } from './local-answer.ts';
+import { commandAnswer, integerOid, type LocalAnswer, oneValue, textOid } from './local-answer.ts';
 import { type LaterAnswer, OwnSettings, refusalOfEffect } from './own-settings.ts';
 import { changeByHint, isProxySetting } from './read-policy.ts';
 import type { Request } from './request.ts';
 import type { RequestRunner } from './request-runner.ts';
 import type { SessionContext } from './session-context.ts';
 import type { SessionState } from './session-state.ts';
-import type { ClientStatements } from './statements.ts';
+import { type ClientStatements, nameOnWire } from './statements.ts';
 
 /** The statements that the proxy answers without a server. */
 export class LocalStatements {
@@ -16,6 +16,7 @@ export class LocalStatements {
   readonly #runner: RequestRunner;
   readonly #statements: ClientStatements;
   readonly #own: OwnSettings;
+  readonly #pid: number;
   /** The server connection of the running transaction is lost, and the client has not heard yet. */
   #hasLostTransaction = false;
 
@@ -23,12 +24,13 @@ export class LocalStatements {
     context: SessionContext,
     runner: RequestRunner,
     statements: ClientStatements,
-    reportsLsn: boolean,
+    client: { readonly pid: number; readonly reportsLsn: boolean },
   ) {
     this.#context = context;
     this.#runner = runner;
     this.#statements = statements;
-    this.#own = new OwnSettings(context, reportsLsn);
+    this.#own = new OwnSettings(context, client.reportsLsn);
+    this.#pid = client.pid;
   }
 
   /** The session's transaction died with its server connection while the client was idle. */
@@ -55,6 +57,9 @@ export class LocalStatements {
       const own = this.#ownSetting(statement.tag, effect, request, state);
       if (own !== null) return own;
     }
+    if (effect.kind === 'backend-pid' && state.txStatus !== TxStatus.Failed) {
+      return this.#backendPid(effect.column, request);
+    }
     if (effect.kind === 'deallocate' && effect.name !== null) {
       return this.#deallocate(effect.name, request, state);
     }
@@ -80,6 +85,8 @@ export class LocalStatements {
     if (effect.kind === 'set') return this.#own.set(effect, runs, state);
     if (effect.kind === 'reset') return this.#own.reset(effect, tag, runs, state);
     if (effect.name === 'tidemark.route') return this.#route();
+    if (effect.name === 'tidemark.pins')
+      return oneValue(effect.name, state.pins.reasons.join(', '));
     return this.#own.show(effect.name, this.#runner.coverMs, state);
   }
 
@@ -131,8 +138,7 @@ export class LocalStatements {
   #deallocate(name: string, request: Request, state: SessionState): LocalAnswer | null {
     const runsOnce = request.end === 'query' || (request.end === 'sync' && request.executes === 1);
     if (!runsOnce || state.txStatus === TxStatus.Failed) return null;
-    // Names on the wire are bytes; the grammar has read these as UTF-8.
-    if (!this.#statements.remove(Buffer.from(name).toString('latin1'))) return null;
+    if (!this.#statements.remove(nameOnWire(name))) return null;
     this.#keepParsed(request);
     return commandAnswer('DEALLOCATE');
   }
@@ -152,8 +158,17 @@ export class LocalStatements {
       (parsed) =>
         parsed !== null &&
         parsed.text.name !== '' &&
-        this.#statements.get(parsed.text.name) !== undefined,
+        this.#statements.classOf(parsed.text.name) !== undefined,
     );
+  }
+
+  /** The number that the client has got with its cancel key, and that notifications of its own bear. */
+  #backendPid(column: string, request: Request): LocalAnswer | null {
+    const isBound = request.end === 'query' || request.types.includes(Frontend.Bind);
+    if (!isBound && request.executes > 0) return null;
+    this.#keepParsed(request);
+    const columns = [{ name: column, typeOid: integerOid }];
+    return { tag: 'SELECT 1', columns, rows: [[String(this.#pid)]] };
   }
 
   #route(): LocalAnswer {

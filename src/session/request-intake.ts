@@ -36,7 +36,7 @@ export class RequestIntake {
     switch (type) {
       case Frontend.Query:
         if (isHead) request.takeOversizedQuery(buffer, start, end);
-        else request.takeQuery(buffer, start, end, this.#classify);
+        else request.takeQuery(buffer, start, end, this.#statements, this.#classify);
         return 'query';
       case Frontend.FunctionCall:
         request.takeCall(buffer, start, end, isHead);

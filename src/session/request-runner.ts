@@ -3,9 +3,11 @@ import { ProxyError } from '../errors.ts';
 import type { ServerLogin } from '../pool/cluster.ts';
 import type { Exchange, ReplySink } from '../pool/exchange.ts';
 import { cancelOn, giveBack, leaveToItself } from '../pool/give-back.ts';
+import type { ServerConnection } from '../pool/server-connection.ts';
 import { Op, steps } from '../pool/step.ts';
 import { TxStatus } from '../protocol/codes.ts';
 import type { Classified } from '../router/statement.ts';
+import { Aftermath } from './aftermath.ts';
 import type { BuilderSession } from './batch-builder.ts';
 import { CommitReport } from './commit-report.ts';
 import { changesRole, takeRole } from './in-front.ts';
@@ -33,10 +35,9 @@ export class RequestRunner implements ReplySink, BuilderSession {
   readonly #effects: StatementEffects;
   readonly #routes: RouteLog;
   readonly #placer: RequestPlacer;
-  /** Null: the client has not asked for it. */
-  readonly #report: CommitReport | null;
-  /** ReadyForQuery was kept back for the report. */
-  #isReporting = false;
+  readonly #aftermath: Aftermath;
+  /** ReadyForQuery was kept back. */
+  #holdsReady = false;
   readonly #database: string;
   #placed: Placed | null = null;
   readonly #sent: Transmission;
@@ -59,7 +60,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#context = context;
     this.#owner = owner;
     this.#state = client.state;
-    this.#effects = new StatementEffects(client.state, client.statements, client.told);
+    this.#effects = new StatementEffects(client);
     this.#routes = new RouteLog(context);
     this.#database = login.database;
     this.statements = client.statements;
@@ -71,7 +72,13 @@ export class RequestRunner implements ReplySink, BuilderSession {
       notPlaced: (failure) => this.#notPlaced(failure),
       tell: (message) => owner.write(message),
     });
-    this.#report = client.reportsLsn ? new CommitReport(context.monitor, context.gate) : null;
+    this.#aftermath = new Aftermath({
+      state: client.state,
+      login,
+      hub: context.databases.notifications(login.database),
+      subscriber: client.subscriber,
+      report: client.reportsLsn ? new CommitReport(context.monitor, context.gate) : null,
+    });
   }
 
   get lastRoute(): LastRoute | null {
@@ -81,7 +88,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
   /** What the session's token has to cover, as a moment of the monitor's clock. */
   get coverMs(): number {
     // A notification may have told it of a commit at any time up to now.
-    const isListening = this.#state.pins.has('listen') || this.#state.pins.has('unparsed');
+    const { channels, pins } = this.#state;
+    const isListening = channels.size > 0 || pins.has('listen') || pins.has('unparsed');
     return isListening ? this.#context.monitor.now() : this.#placer.destination.floor.coverMs;
   }
 
@@ -159,8 +167,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
   /** The long message that outlasted its request has ended. */
   endMore(): void {
     const placed = this.#placed;
-    if (placed === null || this.#request !== null || this.#state.pins.size > 0) return;
-    if (placed.server.isReleasable) this.#release(placed);
+    if (placed !== null) this.#releaseIfFree(placed.server);
   }
 
   /** The client takes bytes again. */
@@ -189,7 +196,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
   /** The client is gone; `inCopy`: the server waits for its CopyData. */
   close(midFrame: boolean, inCopy: boolean): void {
     this.#placer.close();
-    this.#report?.cancel();
+    this.#aftermath.close();
     this.#sent.endBorrowing();
     this.statements.close();
     const placed = this.#placed;
@@ -199,7 +206,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
       exchange: this.#sent.exchange,
       address: this.#context.cluster.nodes[placed.node]!,
       mayCancel: this.#wasInTransaction || (this.#request?.mayBeCutOff ?? false),
-      mustClose: midFrame || this.#state.pins.size > 0,
+      mustClose: midFrame || this.#state.pins.size > 0 || this.#aftermath.isOpen,
+      leavesTraces: this.#request?.hasEffects ?? false,
       copyToEnd: inCopy,
       lacksSync: this.#sent.isBatchOpen,
     });
@@ -291,6 +299,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
       address: this.#context.cluster.nodes[placed.node]!,
       mayCancel: false,
       mustClose: false,
+      leavesTraces: false,
       copyToEnd: false,
       lacksSync,
     });
@@ -307,6 +316,16 @@ export class RequestRunner implements ReplySink, BuilderSession {
 
   drained(): void {
     this.#owner.drained();
+  }
+
+  /**
+   * What comes by way of the shared connection is not to come twice. That is not there yet for what
+   * a transaction notifies its own channels of.
+   */
+  notification(frame: Buffer): Buffer | null {
+    const { channels, pins } = this.#state;
+    const isOwn = channels.areChanging || pins.has('listen') || pins.has('unparsed');
+    return isOwn ? this.#effects.notification(frame, this.#placed!.server.pid) : null;
   }
 
   copyIn(exchange: Exchange): void {
@@ -338,16 +357,18 @@ export class RequestRunner implements ReplySink, BuilderSession {
     return this.#effects.reports(name, value);
   }
 
-  lastWords(): Buffer | null {
-    return this.#effects.lastWords();
+  lastWords(status: number): Buffer | null {
+    const told = this.#effects.lastWords();
+    const news = status === TxStatus.Idle ? this.#owner.takeNotifications() : null;
+    if (told === null || news === null) return told ?? news;
+    return Buffer.concat([told, news]);
   }
 
   keepsReady(status: number): boolean {
-    this.#isReporting =
-      this.#report !== null &&
+    this.#holdsReady =
       status === TxStatus.Idle &&
-      this.#mayHaveWritten(this.#request!, this.#placed!);
-    return this.#isReporting;
+      this.#aftermath.holdsReady(this.#mayHaveWritten(this.#request!, this.#placed!));
+    return this.#holdsReady;
   }
 
   retries(_exchange: Exchange, buffer: Buffer, start: number, end: number): boolean {
@@ -403,19 +424,37 @@ export class RequestRunner implements ReplySink, BuilderSession {
       }
       this.#hasChangedCatalog = false;
       this.statements.endTransaction();
-      // A COPY that failed has not ended the message that the client is sending.
-      if (this.#state.pins.size === 0 && !this.#owner.isMidMessage) this.#release(placed);
+      if (this.#holdsReady) {
+        this.#answerLater(placed.server);
+        return;
+      }
+      this.#releaseIfFree(placed.server);
     }
-    if (this.#isReporting) this.#reportCommit();
-    else this.#owner.answered();
+    this.#owner.answered();
   }
 
-  #reportCommit(): void {
-    this.#isReporting = false;
-    this.#report!.start((messages) => {
-      this.#owner.write(messages);
+  #answerLater(server: ServerConnection): void {
+    this.#holdsReady = false;
+    this.#aftermath.beforeReady(server, (messages) => {
+      this.#owner.ready(messages);
+      this.#releaseIfFree(server);
       this.#owner.answered();
     });
+  }
+
+  /** Others may have the server connection, unless something still ties the session to it. */
+  #releaseIfFree(server: ServerConnection): void {
+    const placed = this.#placed;
+    if (placed?.server !== server || this.#request !== null) return;
+    if (server.closedFor !== null) {
+      this.gone();
+      return;
+    }
+    if (server.txStatus !== TxStatus.Idle || !server.isQuiet) return;
+    // A COPY that failed has not ended the message that the client is sending.
+    if (this.#owner.isMidMessage) return;
+    if (this.#aftermath.keepsServer(server, () => this.#releaseIfFree(server))) return;
+    if (this.#state.pins.size === 0) this.#release(placed);
   }
 
   /** On the primary, also what has failed: CALL and query strings commit before they fail. */

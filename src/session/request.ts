@@ -7,9 +7,20 @@ import { TargetKind } from '../protocol/frontend.ts';
 import { ProtocolError } from '../protocol/protocol-error.ts';
 import { isWellFormed, queryEndIfWhole } from '../protocol/well-formed.ts';
 import type { PrimaryReason } from '../router/route.ts';
-import type { Classified, Effect, Hint, TransactionModes } from '../router/statement.ts';
+import type {
+  Classified,
+  Effect,
+  Hint,
+  StatementClass,
+  TransactionModes,
+} from '../router/statement.ts';
 import { isProxySetting } from './read-policy.ts';
-import type { ClientStatement, ClientStatements } from './statements.ts';
+import {
+  type BoundStatement,
+  type ClientStatement,
+  type ClientStatements,
+  nameOnWire,
+} from './statements.ts';
 
 /** How a request's messages end, or why they were judged before they ended. */
 export type RequestEnd = 'query' | 'call' | 'sync' | 'flush' | 'unfinished';
@@ -48,7 +59,7 @@ export class Request {
   /** For each Parse its statement, else null. */
   readonly parsed: (ClientStatement | null)[] = [];
   /** For each Execute the statement that its portal runs, else null. */
-  readonly executed: (ClientStatement | null)[] = [];
+  readonly executed: (BoundStatement | null)[] = [];
   /** For each message: it is malformed, so that any server refuses it before it does anything. */
   readonly isBroken: boolean[] = [];
   bytes = 0;
@@ -82,6 +93,8 @@ export class Request {
   isStreaming = false;
   /** Keys of the statements executed, to be remembered when a replica refuses them. */
   readonly learnable: Classified[] = [];
+  /** Names by which it speaks of statements that SQL can speak of: PREPARE, EXECUTE, DEALLOCATE. */
+  readonly sqlNames: string[] = [];
 
   reset(): void {
     this.end = 'query';
@@ -111,6 +124,7 @@ export class Request {
     this.pinsUnparsed = false;
     this.failure = null;
     this.learnable.length = 0;
+    if (this.sqlNames.length > 0) this.sqlNames.length = 0;
   }
 
   /** It runs something, rather than only preparing or describing it. */
@@ -128,12 +142,18 @@ export class Request {
   }
 
   /** A Query or FunctionCall: a request by itself. */
-  takeQuery(buffer: Buffer, start: number, end: number, classify: Classify): void {
+  takeQuery(
+    buffer: Buffer,
+    start: number,
+    end: number,
+    statements: ClientStatements,
+    classify: Classify,
+  ): void {
     this.#push(Frontend.Query, buffer, start, end);
     this.end = 'query';
     const textEnd = queryEndIfWhole(buffer, start, end);
     if (textEnd === -1) this.isBroken[this.count - 1] = true;
-    else this.#judge(classify(buffer, start + frameHeaderBytes, textEnd));
+    else this.#judge(classify(buffer, start + frameHeaderBytes, textEnd), statements);
   }
 
   takeCall(buffer: Buffer, start: number, end: number, isHead: boolean): void {
@@ -199,10 +219,12 @@ export class Request {
         const parsed = { text: new PreparedText(statement, body), classified };
         this.parsed[this.count - 1] = parsed;
         if (this.executes === 0) this.classified = classified;
+        if (classified.hasEffects) this.#nameStatements(classified);
         return;
       }
       case Frontend.Bind: {
         const { portal, statement } = bindFields.read(buffer, start, end);
+        if (statements.sql(statement) !== undefined) this.sqlNames.push(statement);
         statements.bindPortal(portal, this.#find(statement, statements));
         return;
       }
@@ -213,13 +235,16 @@ export class Request {
         this.executes += 1;
         // A cursor that SQL has declared: it is wherever its transaction is.
         if (statement === null) this.#doubt('cursor');
-        else this.#judge(statement.classified);
+        else this.#judge(statement.classified, statements);
         return;
       }
       case Frontend.Describe:
       case Frontend.Close:
         targetFields.read(buffer, start, end);
-        if (type === Frontend.Close && targetFields.kind === TargetKind.Portal) {
+        if (targetFields.kind !== TargetKind.Portal) {
+          if (statements.sql(targetFields.name) !== undefined)
+            this.sqlNames.push(targetFields.name);
+        } else if (type === Frontend.Close) {
           statements.bindPortal(targetFields.name, undefined);
         }
         return;
@@ -236,7 +261,7 @@ export class Request {
   }
 
   /** No more messages will join: decides what the batch is as a whole. */
-  finish(end: RequestEnd): void {
+  finish(end: RequestEnd, statements: ClientStatements): void {
     this.end = end;
     const isBegun = this.executes > 0 || this.types.includes(Frontend.Bind);
     if (end === 'unfinished' || (end === 'flush' && isBegun)) {
@@ -245,7 +270,7 @@ export class Request {
       this.#doubt('batch-undecided');
     } else if (end === 'flush') {
       // Nothing is executed yet: what was parsed says where it will be.
-      for (const parsed of this.parsed) if (parsed) this.#judge(parsed.classified);
+      for (const parsed of this.parsed) if (parsed) this.#judge(parsed.classified, statements);
       // Reads may follow it to its server, which therefore has to be a fresh one.
       this.sessionOnly = false;
     } else if (end === 'sync' && this.executes === 0) {
@@ -256,12 +281,12 @@ export class Request {
   }
 
   /** The statement of that name as it will be when the last message so far has been executed. */
-  #find(name: string, statements: ClientStatements): ClientStatement | undefined {
+  #find(name: string, statements: ClientStatements): BoundStatement | undefined {
     for (let index = this.count - 1; index >= 0; index--) {
       const parsed = this.parsed[index];
       if (parsed?.text.name === name) return parsed;
     }
-    return statements.get(name);
+    return statements.get(name) ?? statements.sql(name);
   }
 
   #push(type: number, buffer: Buffer, start: number, end: number): void {
@@ -288,17 +313,16 @@ export class Request {
     this.replicaSafeInTransaction = false;
   }
 
-  #judge(classified: Classified): void {
+  #judge(classified: Classified, statements: ClientStatements): void {
     this.classified = classified;
-    if (classified.hasEffects) this.hasEffects = true;
     if (classified.hint !== null) this.hint = classified.hint;
     if (!classified.forcible) this.forcible = false;
-    if (classified.access === 'write') {
-      if (this.access === 'read') this.reason = classified.reason;
-      this.access = 'write';
-    } else {
-      this.learnable.push(classified);
+    if (classified.hasEffects) {
+      this.hasEffects = true;
+      this.#nameStatements(classified);
     }
+    if (classified.access === 'read') this.learnable.push(classified);
+    else this.#judgeWriting(classified, statements);
     let isBehindEnd = false;
     for (const statement of classified.statements) {
       const { effect } = statement;
@@ -310,7 +334,8 @@ export class Request {
       if (effect !== null && setsOwn(effect)) this.#doubt('session-setting');
       // Behind a COMMIT nothing says any more that the transaction is READ ONLY.
       const isSafe =
-        statement.replicaSafeInTransaction && !(isBehindEnd && statement.access === 'write');
+        runBy(statement, statements).replicaSafeInTransaction &&
+        !(isBehindEnd && statement.access === 'write');
       if (!isSafe) this.replicaSafeInTransaction = false;
       if (isBehindEnd) this.beginsAnew = true;
       if (effect?.kind === 'commit' || effect?.kind === 'rollback') {
@@ -319,4 +344,35 @@ export class Request {
       }
     }
   }
+
+  /** Of an EXECUTE only the session knows what it does. */
+  #judgeWriting(classified: Classified, statements: ClientStatements): void {
+    for (const statement of classified.statements) {
+      const { access, reason } = runBy(statement, statements);
+      if (access !== 'write') continue;
+      if (this.access === 'read') this.reason = reason;
+      this.access = 'write';
+    }
+  }
+
+  #nameStatements({ statements }: Classified): void {
+    for (const { effect } of statements) {
+      if (effect === null) continue;
+      const { kind } = effect;
+      if (kind === 'prepare' || kind === 'execute') this.sqlNames.push(nameOnWire(effect.name));
+      else if (kind === 'deallocate' && effect.name !== null)
+        this.sqlNames.push(nameOnWire(effect.name));
+    }
+  }
+}
+
+/** What is executed: for EXECUTE of a statement that the session has prepared, that statement. */
+function runBy(
+  statement: StatementClass,
+  statements: ClientStatements,
+): Pick<StatementClass, 'access' | 'reason' | 'replicaSafeInTransaction'> {
+  const { effect } = statement;
+  if (effect?.kind !== 'execute' || !effect.isRead) return statement;
+  const inner = statements.classOf(nameOnWire(effect.name))?.statements;
+  return inner?.length === 1 ? inner[0]! : statement;
 }

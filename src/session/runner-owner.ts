@@ -1,4 +1,5 @@
 import type { RouteReason } from '../router/route.ts';
+import type { Subscriber } from './notification-hub.ts';
 import type { PlacementFailure } from './placement.ts';
 import type { SessionState } from './session-state.ts';
 import type { ClientStatements } from './statements.ts';
@@ -15,6 +16,10 @@ export interface RunnerOwner {
    * but not before `drained`.
    */
   sent(flows: boolean): void;
+  /** Notifications that have come while the session was busy; null: none. */
+  takeNotifications(): Buffer | null;
+  /** Writes ReadyForQuery (idle), with what else is in `messages`. */
+  ready(messages: Buffer): void;
   /** ReadyForQuery was written. */
   answered(): void;
   /** The server waits for CopyData. */
@@ -46,6 +51,7 @@ export interface ClientKnowledge {
   readonly told: ToldParameters;
   /** It is told its token with each commit. */
   readonly reportsLsn: boolean;
+  readonly subscriber: Subscriber;
 }
 
 /** Where the previous request of a session went: SHOW tidemark.route. */

@@ -10,25 +10,25 @@ import {
   settingFromSet,
 } from '../pool/settings.ts';
 import { TxStatus } from '../protocol/codes.ts';
-import type { Effect, PinReason, TransactionModes } from '../router/statement.ts';
+import type { Effect, TransactionModes } from '../router/statement.ts';
+import { type ChannelChange, Channels } from './channels.ts';
+import { Pins } from './pins.ts';
 import { isProxySetting, type PolicyChange, parseReadSetting, textOfValue } from './read-policy.ts';
 import type { ReadSettings, ReadSettingsMark } from './read-settings.ts';
 
 /** No transaction has said anything about itself. */
 const noModes: TransactionModes = { readOnly: null, isolation: null, deferrable: null };
 
-/** What DISCARD ALL takes away; libraries and connections that functions opened stay. */
-const discardable: readonly PinReason[] = [
-  'temp-table',
-  'listen',
-  'advisory-lock',
-  'hold-cursor',
-  'sql-prepare',
-  'unknown-set',
-];
-
 /** Set with SET, but they belong to the transaction: the server forgets them by itself. */
 const isTransactionSetting = (name: string) => name.startsWith('transaction_');
+
+/**
+ * Whether notifications for a session can come by way of another connection, which speaks UTF-8: what
+ * a server converts for this one must be nothing else.
+ */
+function isSharable({ params }: ServerConnection): boolean {
+  return params.get('client_encoding') === 'UTF8' && params.get('server_encoding') !== 'SQL_ASCII';
+}
 
 type SetEffect = Extract<Effect, { kind: 'set' }>;
 
@@ -38,7 +38,7 @@ interface Savepoint {
   readonly settings: Settings;
   /** Those of the server connection: SET LOCAL must outlive what a rollback undoes of them. */
   readonly serverSettings: Settings | null;
-  readonly unpinned: readonly PinReason[];
+  readonly channels: number;
   readonly reads: ReadSettingsMark;
 }
 
@@ -55,13 +55,15 @@ export class SessionState {
   /** The proxy's own settings, which servers do not hear of. */
   readonly reads: ReadSettings;
   /** Why the session keeps its server connection between transactions. */
-  readonly pins = new Set<PinReason>();
+  readonly pins = new Pins();
+  /** What it listens to without a server connection of its own. */
+  readonly channels = new Channels();
+  /** The transaction under way, or the last one, has notified somebody. */
+  hasNotified = false;
   /** As the client was told in the last ReadyForQuery. */
   txStatus: number = TxStatus.Idle;
   /** Of the running transaction. */
   modes: TransactionModes = noModes;
-  /** Reasons that go when the transaction commits: UNLISTEN can be rolled back. */
-  #unpinned: readonly PinReason[] = [];
   #committed: Settings;
   #savepoints: Savepoint[] = [];
   /** RESET, or DISCARD ALL, is part of the running request. */
@@ -153,7 +155,7 @@ export class SessionState {
           name: effect.name,
           settings: this.settings,
           serverSettings: server.settings,
-          unpinned: this.#unpinned,
+          channels: this.channels.mark(),
           reads: this.reads.mark(),
         });
         return;
@@ -165,17 +167,27 @@ export class SessionState {
         return;
       case 'discard':
         if (effect.what === 'all') this.#discardAll(server);
-        else if (effect.what === 'temp') this.#unpin('temp-table');
+        else if (effect.what === 'temp') this.pins.mayHaveGone();
         return;
       case 'pin':
         this.pins.add(effect.reason);
-        this.#unpinned = this.#unpinned.filter((reason) => reason !== effect.reason);
         return;
-      case 'unpin':
-        this.#unpin(effect.reason);
+      case 'review':
+        if (effect.mayPin) this.pins.mayHaveCome();
+        else this.pins.mayHaveGone();
+        return;
+      case 'listen':
+      case 'unlisten':
+        this.#listen(effect, server);
+        return;
+      case 'notify':
+        this.hasNotified = true;
         return;
       case 'deallocate':
+      case 'prepare':
+      case 'execute':
       case 'show':
+      case 'backend-pid':
         return;
       case 'several':
         for (const one of effect.effects) this.apply(one, server, tag);
@@ -260,8 +272,10 @@ export class SessionState {
 
   #discardAll(server: ServerConnection): void {
     this.#resetAll(server, false);
-    for (const reason of discardable) this.pins.delete(reason);
+    this.pins.discard();
+    this.channels.clear();
     server.prepared.clear();
+    server.listens = false;
   }
 
   /** One object for equal settings makes the comparison before each request a pointer's. */
@@ -272,7 +286,7 @@ export class SessionState {
   #settle(server: ServerConnection | null): void {
     this.#committed = this.settings;
     this.reads.committed();
-    for (const reason of this.#unpinned) this.pins.delete(reason);
+    this.channels.committed();
     server?.endTransaction(true);
     this.#endTransaction();
   }
@@ -280,6 +294,9 @@ export class SessionState {
   #rolledBack(server: ServerConnection | null): void {
     this.settings = this.#committed;
     this.reads.rolledBack();
+    this.channels.rolledBack();
+    this.pins.mayHaveGone();
+    this.hasNotified = false;
     server?.endTransaction(false);
     this.#endTransaction();
   }
@@ -287,11 +304,14 @@ export class SessionState {
   #endTransaction(): void {
     this.modes = noModes;
     if (this.#savepoints.length > 0) this.#savepoints = [];
-    if (this.#unpinned.length > 0) this.#unpinned = [];
   }
 
-  #unpin(reason: PinReason): void {
-    this.#unpinned = [...this.#unpinned, reason];
+  /** The server listens as well, until the session is done with it. */
+  #listen(change: ChannelChange, server: ServerConnection): void {
+    server.listens = true;
+    if (isSharable(server)) this.channels.note(change);
+    else if (change.kind === 'listen') this.pins.add('listen');
+    else this.pins.mayHaveGone();
   }
 
   #release(name: string): void {
@@ -310,7 +330,8 @@ export class SessionState {
     this.#savepoints.length = index + 1;
     this.settings = savepoint.settings;
     this.reads.goBackTo(savepoint.reads);
-    this.#unpinned = savepoint.unpinned;
+    this.channels.goBackTo(savepoint.channels);
+    this.pins.mayHaveGone();
     if (server.settings !== savepoint.serverSettings) {
       server.changeSettings(savepoint.serverSettings);
     }

@@ -1,18 +1,25 @@
 import type { ServerConnection } from '../pool/server-connection.ts';
+import { frameHeaderBytes } from '../protocol/codes.ts';
 import { commandTag } from '../protocol/fields.ts';
-import type { Classified } from '../router/statement.ts';
+import type { Classified, Effect } from '../router/statement.ts';
+import { summary } from '../router/summary.ts';
+import type { ClientKnowledge } from './runner-owner.ts';
 import type { SessionState } from './session-state.ts';
-import type { ClientStatements } from './statements.ts';
+import { type ClientStatements, nameOnWire } from './statements.ts';
 import type { ToldParameters } from './told-parameters.ts';
+
+type PrepareEffect = Extract<Effect, { kind: 'prepare' }>;
 
 /** What completed statements do to their session, and what its client is told of it. */
 export class StatementEffects {
   readonly #state: SessionState;
   readonly #statements: ClientStatements;
   readonly #told: ToldParameters;
+  readonly #pid: number;
 
-  constructor(state: SessionState, statements: ClientStatements, told: ToldParameters) {
+  constructor({ state, statements, told, subscriber }: ClientKnowledge) {
     this.#state = state;
+    this.#pid = subscriber.pid;
     this.#statements = statements;
     this.#told = told;
   }
@@ -36,6 +43,9 @@ export class StatementEffects {
     // and with the connection: a session must not be held to a replica.
     if (!isPrimary && effect.kind === 'pin') return false;
     this.#state.apply(effect, server, () => commandTag(buffer, start, end));
+    if (effect.kind === 'prepare') this.#prepared(effect, server);
+    else if (effect.kind === 'deallocate' && effect.name !== null)
+      this.#deallocated(effect.name, server);
     const forgetsAll =
       (effect.kind === 'deallocate' && effect.name === null) ||
       (effect.kind === 'discard' && effect.what === 'all');
@@ -44,6 +54,25 @@ export class StatementEffects {
       server.prepared.clear();
     }
     return true;
+  }
+
+  #prepared({ name, sql, inner }: PrepareEffect, server: ServerConnection): void {
+    const wireName = nameOnWire(name);
+    this.#statements.addSql(wireName, { sql, classified: summary([inner], '') });
+    server.prepared.madeAs(wireName, sql);
+  }
+
+  #deallocated(name: string, server: ServerConnection): void {
+    this.#statements.remove(nameOnWire(name));
+    server.prepared.unmake(nameOnWire(name));
+  }
+
+  /** A NotificationResponse as the client gets it: it knows itself by another process id. */
+  notification(frame: Buffer, serverPid: number): Buffer {
+    if (frame.readInt32BE(frameHeaderBytes) !== serverPid) return frame;
+    const told = Buffer.from(frame);
+    told.writeInt32BE(this.#pid, frameHeaderBytes);
+    return told;
   }
 
   /** A ParameterStatus came; false: the client is not to hear of it. */

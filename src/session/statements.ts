@@ -7,6 +7,20 @@ export interface ClientStatement {
   readonly classified: Classified;
 }
 
+/** What a portal runs. */
+export type BoundStatement = Pick<ClientStatement, 'classified'>;
+
+/** Names on the wire are bytes; the grammar has read those in SQL as UTF-8. */
+export const nameOnWire = (name: string) => Buffer.from(name).toString('latin1');
+
+/** A statement made by SQL PREPARE. */
+export interface SqlStatement {
+  /** PREPARE name AS ..., which makes it on any server connection. */
+  readonly sql: string;
+  /** Of what EXECUTE runs. */
+  readonly classified: Classified;
+}
+
 /** The prepared statements and portals of one session. Names are latin1 strings. */
 export class ClientStatements {
   unnamed: ClientStatement | null = null;
@@ -16,9 +30,11 @@ export class ClientStatements {
   readonly #announced = new Map<string, ClientStatement | null>();
   /** What servers confirmed of it, in order: counts when the request has ended for the client. */
   #confirmed: [string, ClientStatement | null][] = [];
+  /** By SQL PREPARE: no name is here and in the other at a time. */
+  readonly #sql = new Map<string, SqlStatement>();
   /** What each open portal executes. Portals end with their transaction. */
-  readonly #portals = new Map<string, ClientStatement>();
-  #unnamedPortal: ClientStatement | null = null;
+  readonly #portals = new Map<string, BoundStatement>();
+  #unnamedPortal: BoundStatement | null = null;
   #isClosed = false;
 
   constructor(texts: PreparedTexts) {
@@ -34,6 +50,25 @@ export class ClientStatements {
     const announced = this.#announced.get(name);
     if (announced !== undefined) return announced ?? undefined;
     return name === '' ? (this.unnamed ?? undefined) : this.#named.get(name);
+  }
+
+  /** The statement that SQL PREPARE made under that name. */
+  sql(name: string): SqlStatement | undefined {
+    return this.#sql.get(name);
+  }
+
+  get sqlNames(): Iterable<string> {
+    return this.#sql.keys();
+  }
+
+  /** PREPARE has completed. Like the server's, it stays when its transaction is rolled back. */
+  addSql(name: string, statement: SqlStatement): void {
+    this.#sql.set(name, statement);
+  }
+
+  /** What a statement of that name runs, whoever has made it. */
+  classOf(name: string): Classified | undefined {
+    return this.get(name)?.classified ?? this.#sql.get(name)?.classified;
   }
 
   /** A Parse (or, null, a Close) of this name goes out; its answer brings `confirm`. */
@@ -72,6 +107,7 @@ export class ClientStatements {
   }
 
   remove(name: string): boolean {
+    if (this.#sql.delete(name)) return true;
     const statement = this.#named.get(name);
     if (statement === undefined) return false;
     this.#named.delete(name);
@@ -82,7 +118,7 @@ export class ClientStatements {
   /** All named ones: DEALLOCATE ALL. */
   removeAll(): void {
     this.#confirmed = this.#confirmed.filter(([name]) => name === '');
-    for (const name of [...this.#named.keys()]) this.remove(name);
+    for (const name of [...this.#named.keys(), ...this.#sql.keys()]) this.remove(name);
   }
 
   /** The session is over; what a server still confirms is nobody's. */
@@ -91,11 +127,11 @@ export class ClientStatements {
     this.#isClosed = true;
   }
 
-  portal(name: string): ClientStatement | undefined {
+  portal(name: string): BoundStatement | undefined {
     return name === '' ? (this.#unnamedPortal ?? undefined) : this.#portals.get(name);
   }
 
-  bindPortal(name: string, statement: ClientStatement | undefined): void {
+  bindPortal(name: string, statement: BoundStatement | undefined): void {
     if (name === '') this.#unnamedPortal = statement ?? null;
     else if (statement === undefined) this.#portals.delete(name);
     else this.#portals.set(name, statement);

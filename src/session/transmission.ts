@@ -1,8 +1,9 @@
 import { Exchange, type ReplySink } from '../pool/exchange.ts';
 import type { PreparedText } from '../pool/prepared.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
-import { Frontend } from '../protocol/codes.ts';
+import { Frontend, TxStatus } from '../protocol/codes.ts';
 import { BatchBuilder, type BuilderSession } from './batch-builder.ts';
+import { bringClientNamed } from './client-named.ts';
 import { bringSettings, sendDeferred } from './in-front.ts';
 import type { Request } from './request.ts';
 import type { SessionState } from './session-state.ts';
@@ -82,9 +83,13 @@ export class Transmission {
     this.sawError = false;
     this.hasExecuted = false;
     this.#copyEndsAhead = 0;
-    bringSettings(server, this.#state.settings);
-    sendDeferred(server, deferred);
     this.exchange.reset(mayRetry && request.isExecuting);
+    bringSettings(server, this.#state.settings);
+    if (request.sqlNames.length > 0 && server.txStatus !== TxStatus.Failed) {
+      const { statements } = this.#session;
+      bringClientNamed(server, request.sqlNames, statements, this.exchange);
+    }
+    sendDeferred(server, deferred);
   }
 
   #continue(request: Request, mayRetry: boolean): void {

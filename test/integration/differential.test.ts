@@ -35,11 +35,6 @@ const knownDifferences: ReadonlyMap<string, string> = new Map([
   ['bad options', 'The same SQLSTATE; the proxy says which options it takes.'],
   ['bad long option', 'The same SQLSTATE; the proxy says which options it takes.'],
   ['role', 'RESET ROLE is the login role to the server, which reports is_superuser in between.'],
-  ['SQL PREPARE of a name in use', "Statements of the protocol have names of the proxy's own."],
-  [
-    'SQL EXECUTE of a protocol statement',
-    "Statements of the protocol have names of the proxy's own.",
-  ],
 ]);
 
 /** They must not become more without anybody noticing that they are none any more. */

@@ -72,6 +72,7 @@ export class RecordingSink implements ReplySink {
   readonly events: string[] = [];
   readonly chunks: Buffer[] = [];
   takesMore = true;
+  takesNotifications = true;
   /** What `retries` answers. */
   runsElsewhere = false;
 
@@ -87,6 +88,10 @@ export class RecordingSink implements ReplySink {
   forward(bytes: Buffer): boolean {
     this.chunks.push(Buffer.from(bytes));
     return this.takesMore;
+  }
+
+  notification(frame: Buffer): Buffer | null {
+    return this.takesNotifications ? frame : null;
   }
 
   retries(): boolean {

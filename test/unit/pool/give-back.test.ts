@@ -77,6 +77,7 @@ const left = (exchange: Exchange) => ({
   address,
   mayCancel: false,
   mustClose: false,
+  leavesTraces: false,
   copyToEnd: false,
   lacksSync: false,
 });

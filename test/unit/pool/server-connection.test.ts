@@ -309,6 +309,9 @@ describe('outside an exchange', () => {
     connection.owner = sink;
     socket.deliver(notification, notice, notification);
     expect(sink.types).toBe('ANA');
+    sink.takesNotifications = false;
+    socket.deliver(notification, notice, notification);
+    expect(sink.types).toBe('ANAN');
   });
 
   it('drops them, and remembers parameters, without an owner', () => {

@@ -80,8 +80,15 @@ function describeEffect(effect: Effect | null): string {
     case 'reset':
       return `${effect.local ? 'reset local' : 'reset'} ${effect.name}`;
     case 'pin':
-    case 'unpin':
-      return `${effect.kind} ${effect.reason}`;
+      return `pin ${effect.reason}`;
+    case 'review':
+      return effect.mayPin ? 'may pin or unpin' : 'may unpin';
+    case 'listen':
+    case 'unlisten':
+      return `${effect.kind} ${effect.channel ?? 'all'}`;
+    case 'prepare':
+    case 'execute':
+      return `${effect.kind} ${effect.name}`;
     case 'begin':
     case 'set-transaction': {
       const modes = [

@@ -81,11 +81,11 @@ class Session implements BuilderSession {
     scanner.feed(bytes);
     while (scanner.next() === Scan.Frame) {
       const { type, buffer, start, end } = scanner;
-      if (type === Frontend.Query) request.takeQuery(buffer, start, end, classify);
+      if (type === Frontend.Query) request.takeQuery(buffer, start, end, this.statements, classify);
       else request.takeExtended(type, buffer, start, end, this.statements, classify);
-      if (type === Frontend.Sync) request.finish('sync');
-      else if (type === Frontend.Flush) request.finish('flush');
-      else if (type === Frontend.Query) request.finish('query');
+      if (type === Frontend.Sync) request.finish('sync', this.statements);
+      else if (type === Frontend.Flush) request.finish('flush', this.statements);
+      else if (type === Frontend.Query) request.finish('query', this.statements);
     }
     const { connection } = server;
     if (!this.#isOpen) {

@@ -3,10 +3,10 @@ import { CancelKeys } from '../../../src/session/cancel-keys.ts';
 
 it('finds the holder by the whole key, and only by that', () => {
   const keys = new CancelKeys<string>();
-  const short = keys.issue('short', 0);
-  const long = keys.issue('long', 2);
+  const short = keys.issue(0, () => 'short').key;
+  const long = keys.issue(2, () => 'long').key;
   expect(short.secret).toHaveLength(4);
-  expect(keys.issue('older', 1).secret).toHaveLength(4);
+  expect(keys.issue(1, () => 'older').key.secret).toHaveLength(4);
   expect(long.secret).toHaveLength(32);
   expect(keys.find(short.pid, short.secret)).toBe('short');
   expect(keys.find(long.pid, Buffer.from(long.secret))).toBe('long');
@@ -21,9 +21,9 @@ it('finds the holder by the whole key, and only by that', () => {
   expect(keys.find(short.pid, short.secret)).toBeNull();
 });
 
-it('gives out distinct positive 31-bit process ids', () => {
+it('gives out distinct positive 31-bit process ids that no process has', () => {
   const keys = new CancelKeys<number>();
-  const pids = Array.from({ length: 2000 }, (_, i) => keys.issue(i, 0).pid);
+  const pids = Array.from({ length: 2000 }, (_, i) => keys.issue(0, () => i).key.pid);
   expect(new Set(pids).size).toBe(pids.length);
-  for (const pid of pids) expect(pid > 0 && pid <= 0x7fff_ffff).toBe(true);
+  for (const pid of pids) expect(pid > 2 ** 22 && pid <= 0x7fff_ffff).toBe(true);
 });

@@ -84,7 +84,10 @@ beforeEach(() => {
     },
     routes,
   } as unknown as SessionContext;
-  local = new LocalStatements(context, runner as unknown as RequestRunner, statements, false);
+  local = new LocalStatements(context, runner as unknown as RequestRunner, statements, {
+    pid: 4_711_000,
+    reportsLsn: false,
+  });
 });
 
 function requestOf(end: RequestEnd, bytes: Buffer): Request {
@@ -97,10 +100,10 @@ function requestOf(end: RequestEnd, bytes: Buffer): Request {
   scanner.feed(bytes);
   while (scanner.next() === Scan.Frame) {
     const { type, buffer, start, end: to } = scanner;
-    if (type === Frontend.Query) request.takeQuery(buffer, start, to, classify);
+    if (type === Frontend.Query) request.takeQuery(buffer, start, to, statements, classify);
     else request.takeExtended(type, buffer, start, to, statements, classify);
   }
-  request.finish(end);
+  request.finish(end, statements);
   return request;
 }
 

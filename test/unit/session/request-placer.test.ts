@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { ProxyError } from '../../../src/errors.ts';
 import type { Lsn } from '../../../src/lag/lsn.ts';
 import type { TokenVerdict } from '../../../src/lag/token-verdict.ts';
+import { PreparedTexts } from '../../../src/pool/prepared.ts';
 import { Settings } from '../../../src/pool/settings.ts';
 import * as frontend from '../../../src/protocol/frontend.ts';
 import { Classifier } from '../../../src/router/classifier.ts';
@@ -14,6 +15,7 @@ import { RequestPlacer } from '../../../src/session/request-placer.ts';
 import { RouteCounts } from '../../../src/session/route-counts.ts';
 import type { SessionContext } from '../../../src/session/session-context.ts';
 import { SessionState } from '../../../src/session/session-state.ts';
+import { ClientStatements } from '../../../src/session/statements.ts';
 import { WriteFloor } from '../../../src/session/write-floor.ts';
 import { catalog } from '../router/catalog.ts';
 import { FakeNodes, FakeServers } from './fake-cluster.ts';
@@ -53,13 +55,14 @@ function setUp(lostToken: 'error' | 'warn' = 'error') {
       failed.push(failure instanceof ProxyError ? failure.code : failure.sqlstate),
     tell: (message) => told.push(message.toString('latin1')),
   });
+  const statements = new ClientStatements(new PreparedTexts());
   const place = (sql: string) => {
     const request = new Request();
     const bytes = frontend.query(sql);
-    request.takeQuery(bytes, 0, bytes.length, (buffer, start, end) =>
+    request.takeQuery(bytes, 0, bytes.length, statements, (buffer, start, end) =>
       classifier.classify(buffer, start, end),
     );
-    request.finish('query');
+    request.finish('query', statements);
     placer.begin();
     placer.place(request, false);
   };

@@ -15,6 +15,7 @@ import * as frontend from '../../../src/protocol/frontend.ts';
 import { Classifier } from '../../../src/router/classifier.ts';
 import { loadParser } from '../../../src/router/parser.ts';
 import { FallbackLimit } from '../../../src/session/fallback-limit.ts';
+import { NotificationHub } from '../../../src/session/notification-hub.ts';
 import { type Classify, Request } from '../../../src/session/request.ts';
 import { RequestRunner } from '../../../src/session/request-runner.ts';
 import { RouteCounts } from '../../../src/session/route-counts.ts';
@@ -52,6 +53,12 @@ class Owner implements RunnerOwner {
     return true;
   }
 
+  takeNotifications(): null {
+    return null;
+  }
+  ready(messages: Buffer): void {
+    this.chunks.push(messages);
+  }
   sent(): void {}
   answered(): void {
     this.events.push('answered');
@@ -97,7 +104,11 @@ function setUp() {
     routes: new RouteCounts(3),
     writes: new WriteFloor(),
     fallbacks: new FallbackLimit(0),
-    databases: { classifier: () => classifier, changed: () => {} },
+    databases: {
+      classifier: () => classifier,
+      changed: () => {},
+      notifications: () => new NotificationHub({ primary: () => null }),
+    },
   } as unknown as SessionContext;
   const state = new SessionState(Settings.none, readSettings({ waitTimeoutMs: 0 }));
   const statements = new ClientStatements(servers.prepared);
@@ -106,7 +117,13 @@ function setUp() {
   const runner = new RequestRunner(
     context,
     login,
-    { state, statements, told: new ToldParameters(new Map()), reportsLsn: false },
+    {
+      state,
+      statements,
+      told: new ToldParameters(new Map()),
+      reportsLsn: false,
+      subscriber: { pid: 1, notified: () => {}, notificationsLost: () => {} },
+    },
     owner,
   );
 
@@ -122,10 +139,11 @@ function setUp() {
     while (scanner.next() === Scan.Frame) {
       const { type, buffer, start, end } = scanner;
       last = type;
-      if (type === Frontend.Query) request.takeQuery(buffer, start, end, classify);
+      if (type === Frontend.Query) request.takeQuery(buffer, start, end, statements, classify);
       else request.takeExtended(type, buffer, start, end, statements, classify);
     }
-    request.finish(last === Frontend.Sync ? 'sync' : last === Frontend.Flush ? 'flush' : 'query');
+    const end = last === Frontend.Sync ? 'sync' : last === Frontend.Flush ? 'flush' : 'query';
+    request.finish(end, statements);
     runner.run(request);
     return request;
   };

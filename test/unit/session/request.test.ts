@@ -29,10 +29,10 @@ function setUp() {
     scanner.feed(Buffer.concat(messages));
     while (scanner.next() === Scan.Frame) {
       const { type, buffer, start, end: to } = scanner;
-      if (type === Frontend.Query) request.takeQuery(buffer, start, to, classify);
+      if (type === Frontend.Query) request.takeQuery(buffer, start, to, statements, classify);
       else request.takeExtended(type, buffer, start, to, statements, classify);
     }
-    request.finish(end);
+    request.finish(end, statements);
     return request;
   };
   return { statements, take };
@@ -212,7 +212,7 @@ describe('what is too long to be held', () => {
     const long = new Request();
     const parseHead = head(Frontend.Parse, 5_000_000, Buffer.alloc(8_192, 'x'));
     long.takeOversized(Frontend.Parse, parseHead, 0, parseHead.length, statements);
-    long.finish('unfinished');
+    long.finish('unfinished', statements);
     expect(long).toMatchObject({ access: 'write', reason: 'too-long', pinsUnparsed: true });
   });
 
@@ -222,7 +222,7 @@ describe('what is too long to be held', () => {
     const request = new Request();
     const bytes = head(Frontend.Bind, 5_000_000, Buffer.alloc(8_192));
     request.takeOversized(Frontend.Bind, bytes, 0, bytes.length, statements);
-    request.finish('unfinished');
+    request.finish('unfinished', statements);
     expect(request).toMatchObject({ isStreaming: true, pinsUnparsed: false });
     expect(request.reason).toBe('batch-undecided');
   });

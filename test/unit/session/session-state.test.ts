@@ -17,8 +17,9 @@ const set = (name: string, value: string, local = false): Effect => ({
   local,
 });
 
-function session(base = Settings.none) {
+function session(base = Settings.none, params: ReadonlyMap<string, string> = new Map()) {
   const { connection } = fakeServer();
+  for (const [name, value] of params) connection.params.set(name, value);
   connection.settings = base;
   const state = new SessionState(base, readSettings());
   const run = (effect: Effect, status: number = Idle, tag = '') => {
@@ -224,66 +225,80 @@ describe('transaction modes', () => {
 });
 
 describe('pins', () => {
-  const pin = (reason: 'listen' | 'temp-table'): Effect => ({ kind: 'pin', reason });
-  const unpin = { kind: 'unpin', reason: 'listen' } as const;
+  const pin = (reason: 'load' | 'temp-table'): Effect => ({ kind: 'pin', reason });
   const begin: Effect = { kind: 'begin', ...noModes };
-  const commit: Effect = { kind: 'commit', chain: false };
 
-  it('go when UNLISTEN commits, not when it is rolled back', () => {
-    const { run, state, fail } = session();
-    run(pin('listen'));
+  it('are doubtful when a transaction that may have brought them is rolled back', () => {
+    const { run, state } = session();
     run(begin, InTransaction);
-    run(unpin, InTransaction);
-    expect([...state.pins]).toEqual(['listen']);
+    run(pin('temp-table'), InTransaction);
+    expect(state.pins.areDoubtful).toBe(false);
     run({ kind: 'rollback', chain: false }, Idle, 'ROLLBACK');
-    expect([...state.pins]).toEqual(['listen']);
-    state.apply(unpin, fakeServer().connection, () => 'UNLISTEN');
-    fail(Idle);
-    expect([...state.pins]).toEqual(['listen']);
-    run(unpin);
-    expect([...state.pins]).toEqual([]);
+    expect(state.pins.areDoubtful).toBe(true);
+    expect(state.pins.reasons).toEqual(['temp-table']);
   });
 
-  it('stay when UNLISTEN is followed by LISTEN', () => {
-    const { run, state } = session();
-    run(pin('listen'));
-    run(begin, InTransaction);
-    run(unpin, InTransaction);
-    run(pin('listen'), InTransaction);
-    run(commit, Idle, 'COMMIT');
-    expect([...state.pins]).toEqual(['listen']);
+  it('are doubtful when a statement may have taken one away', () => {
+    for (const effect of [
+      { kind: 'discard', what: 'temp' },
+      { kind: 'review', mayPin: false },
+    ] as const) {
+      const { run, state } = session();
+      run(effect);
+      expect(state.pins.areDoubtful, 'nothing to take away').toBe(false);
+      run(pin('temp-table'));
+      run({ kind: 'discard', what: 'plans' });
+      expect(state.pins.areDoubtful).toBe(false);
+      run(effect);
+      expect(state.pins.areDoubtful).toBe(true);
+    }
   });
 
-  it('stay when UNLISTEN is rolled back to a savepoint', () => {
+  it('go with DISCARD ALL, but for libraries', () => {
     const { run, state } = session();
-    run(pin('listen'));
-    run(begin, InTransaction);
-    run({ kind: 'savepoint', name: 's' }, InTransaction);
-    run(unpin, InTransaction);
-    run({ kind: 'rollback-to', name: 's' }, InTransaction);
-    run(commit, Idle, 'COMMIT');
-    expect([...state.pins]).toEqual(['listen']);
-  });
-
-  it('stay when DISCARD TEMP is rolled back', () => {
-    const { run, state } = session();
-    run(pin('temp-table'));
-    run(begin, InTransaction);
-    run({ kind: 'discard', what: 'temp' }, InTransaction);
-    run({ kind: 'rollback', chain: false }, Idle, 'ROLLBACK');
-    expect([...state.pins]).toEqual(['temp-table']);
-    run({ kind: 'discard', what: 'plans' });
-    expect([...state.pins]).toEqual(['temp-table']);
-    run({ kind: 'discard', what: 'temp' });
-    expect([...state.pins]).toEqual([]);
-  });
-
-  it('go with DISCARD ALL', () => {
-    const { run, state } = session();
-    run({ kind: 'several', effects: [pin('listen'), pin('temp-table'), set('a', '1')] });
+    run({ kind: 'several', effects: [pin('load'), pin('temp-table'), set('a', '1')] });
     expect(state.pins.size).toBe(2);
     run({ kind: 'discard', what: 'all' });
+    expect(state.pins.reasons).toEqual(['load']);
+  });
+});
+
+describe('channels', () => {
+  const listen = (channel: string): Effect => ({ kind: 'listen', channel });
+  const begin: Effect = { kind: 'begin', ...noModes };
+  const utf8 = new Map([
+    ['client_encoding', 'UTF8'],
+    ['server_encoding', 'UTF8'],
+  ]);
+
+  it('are listened to from COMMIT on, and not after a rollback', () => {
+    const { run, state } = session(Settings.none, utf8);
+    run(listen('a'));
+    expect(state.channels.take()).toEqual({ come: ['a'], gone: [] });
+    run(begin, InTransaction);
+    run(listen('b'), InTransaction);
+    run({ kind: 'unlisten', channel: 'a' }, InTransaction);
+    run({ kind: 'savepoint', name: 's' }, InTransaction);
+    run({ kind: 'unlisten', channel: null }, InTransaction);
+    run({ kind: 'rollback-to', name: 's' }, InTransaction);
+    expect(state.channels.take()).toEqual({ come: [], gone: [] });
+    run({ kind: 'commit', chain: false }, Idle, 'COMMIT');
+    expect(state.channels.take()).toEqual({ come: ['b'], gone: ['a'] });
+    run(begin, InTransaction);
+    run(listen('c'), InTransaction);
+    run({ kind: 'rollback', chain: false }, Idle, 'ROLLBACK');
+    expect(state.channels.areChanging).toBe(false);
     expect(state.pins.size).toBe(0);
+  });
+
+  it('keep the server connection of a client that does not speak UTF-8', () => {
+    const { run, state } = session(
+      Settings.none,
+      new Map([...utf8, ['client_encoding', 'LATIN1']]),
+    );
+    run(listen('a'));
+    expect(state.channels.areChanging).toBe(false);
+    expect(state.pins.reasons).toEqual(['listen']);
   });
 });
 

@@ -1,0 +1,51 @@
+import type { Exchange } from '../pool/exchange.ts';
+import type { ServerConnection } from '../pool/server-connection.ts';
+import { steps } from '../pool/step.ts';
+import { query, sync } from '../protocol/frontend.ts';
+import { parseHeadOf } from './parse-head.ts';
+import type { ClientStatements } from './statements.ts';
+
+/** SQL statements name what they execute, so it has to be there under the client's own names. */
+const quoted = (name: string) =>
+  `"${Buffer.from(name, 'latin1').toString().replaceAll('"', '""')}"`;
+
+/**
+ * Sees to it that these names mean on the server connection what they mean to the session: what it
+ * has prepared is prepared there, what others have is gone. Where that fails, its error takes the
+ * place of the one that `exchange`, which comes next, will get for it.
+ */
+export function bringClientNamed(
+  server: ServerConnection,
+  names: readonly string[],
+  statements: ClientStatements,
+  exchange: Exchange,
+): void {
+  for (const name of names) {
+    const made = statements.sql(name);
+    const parsed = statements.get(name);
+    // A text has one name on all server connections, which says what it is.
+    const origin = made?.sql ?? parsed?.text.name;
+    const { prepared } = server;
+    const there = prepared.clientNamed(name);
+    if (there === origin) continue;
+    if (there !== undefined) {
+      prepared.unmake(name);
+      server.runOwn(query(`DEALLOCATE ${quoted(name)}`), () => {});
+    }
+    if (origin === undefined) continue;
+    prepared.madeAs(name, origin);
+    const finished = ({ error }: Exchange) => {
+      if (error === null) return;
+      prepared.unmake(name);
+      exchange.substitute = error;
+    };
+    if (made !== undefined) {
+      server.runOwn(query(made.sql), finished);
+    } else {
+      const message = [parseHeadOf(name, parsed!.text.body), parsed!.text.body, sync];
+      server.runOwn(Buffer.concat(message), finished, parseAndSync);
+    }
+  }
+}
+
+const parseAndSync = [steps.skippedParse, steps.skippedSync];

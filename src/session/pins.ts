@@ -1,0 +1,106 @@
+import type { TextRow } from '../pool/ask.ts';
+import { quoteLiteral } from '../quote.ts';
+import type { PinReason } from '../router/statement.ts';
+
+/** What DISCARD ALL takes away; libraries and connections that functions opened stay. */
+const discardable: readonly PinReason[] = [
+  'temp-table',
+  'listen',
+  'advisory-lock',
+  'hold-cursor',
+  'sql-prepare',
+  'unknown-set',
+];
+
+/** What a server can be asked about, in the order of the columns of `question`. */
+const askable = [
+  'temp-table',
+  'advisory-lock',
+  'hold-cursor',
+  'listen',
+  'sql-prepare',
+] as const satisfies readonly PinReason[];
+
+/**
+ * Why a session keeps its server connection between transactions. Reasons are added by what
+ * statements say; that they are gone (a lock was unlocked as often as it was taken, the last
+ * temporary table was dropped, by whatever statement or function) only the server can tell: it is
+ * asked after statements that may have changed it.
+ */
+export class Pins {
+  readonly #reasons = new Set<PinReason>();
+  #areDoubtful = false;
+
+  get size(): number {
+    return this.#reasons.size;
+  }
+
+  get reasons(): readonly PinReason[] {
+    return [...this.#reasons];
+  }
+
+  has(reason: PinReason): boolean {
+    return this.#reasons.has(reason);
+  }
+
+  add(reason: PinReason): void {
+    this.#reasons.add(reason);
+  }
+
+  /** The server is to be asked what it holds. */
+  get areDoubtful(): boolean {
+    return this.#areDoubtful;
+  }
+
+  /** A statement may have taken a reason away. */
+  mayHaveGone(): void {
+    if (this.#reasons.size > 0) this.#areDoubtful = true;
+  }
+
+  /** A statement may have left something on the server connection. */
+  mayHaveCome(): void {
+    this.#areDoubtful = true;
+  }
+
+  /** DISCARD ALL completed. */
+  discard(): void {
+    for (const reason of discardable) this.#reasons.delete(reason);
+  }
+
+  /** What to ask; the answer goes to `settle`. `known`: SQL PREPARE names that are no reason. */
+  question(known: Iterable<string>): string {
+    this.#areDoubtful = false;
+    return question(known);
+  }
+
+  /** The answer to the question; null: there was none, so nothing is known to be gone. */
+  settle(rows: readonly TextRow[] | null): void {
+    const row = rows?.[0];
+    if (row === undefined) {
+      this.#areDoubtful = this.#reasons.size > 0;
+      return;
+    }
+    for (const [index, reason] of askable.entries()) {
+      if (row[index] === 't') this.#reasons.add(reason);
+      else this.#reasons.delete(reason);
+    }
+  }
+}
+
+/** Operators and functions by their full names: the session's search_path may hold others. */
+function question(known: Iterable<string>): string {
+  const mine = 'OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()';
+  const names = [...known].map((name) => `${quoteLiteral(name)}::name`);
+  const isKnown =
+    names.length === 0
+      ? ''
+      : ` AND NOT name OPERATOR(pg_catalog.=) ANY (ARRAY[${names.join(', ')}])`;
+  return `SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace ${mine})
+      OR EXISTS (SELECT FROM pg_catalog.pg_type WHERE typnamespace ${mine})
+      OR EXISTS (SELECT FROM pg_catalog.pg_proc WHERE pronamespace ${mine}),
+    EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype OPERATOR(pg_catalog.=) 'advisory'
+      AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()),
+    EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable),
+    EXISTS (SELECT FROM pg_catalog.pg_listening_channels()),
+    EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql${isKnown})`;
+}

@@ -1,0 +1,411 @@
+import type pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startTestCluster, type TestCluster } from '../support/cluster.ts';
+import { eventually, startTestProxy, type TestProxy } from '../support/proxy.ts';
+import { route, show, withClients } from '../support/sessions.ts';
+
+const clientsCount = 50;
+const poolSize = 5;
+
+let cluster: TestCluster;
+let proxy: TestProxy;
+
+beforeAll(async () => {
+  cluster = await startTestCluster({ replicas: 2 });
+  await cluster.nodes[0]!.query('CREATE TABLE items (id int PRIMARY KEY, name text)');
+  await cluster.nodes[0]!.query(
+    "INSERT INTO items SELECT i, 'item ' || i FROM generate_series(1, 100) i",
+  );
+  // However slow the machine is: a read of what was just written is to find a replica.
+  const freshness = { waitTimeoutMs: 10_000 };
+  proxy = await startTestProxy(cluster, { pool: { size: poolSize }, freshness });
+});
+
+afterAll(async () => {
+  await proxy?.stop();
+  await cluster?.stop();
+});
+
+/** The first column of the first row. */
+async function value(client: pg.Client, text: string, values: unknown[] = []): Promise<unknown> {
+  const { rows } = await client.query({ text, values, rowMode: 'array' });
+  return rows[0]?.[0];
+}
+
+const pins = (client: pg.Client) => show(client, 'pins');
+const unpinned = (client: pg.Client) =>
+  eventually(async () => (await pins(client)) === '', 'no reason to keep the server connection');
+
+/** Runs with many more clients than there are server connections. */
+async function withMany(run: (client: pg.Client, index: number) => Promise<void>): Promise<void> {
+  await withClients(
+    async (...clients) => {
+      await Promise.all(clients.map(run));
+    },
+    ...Array.from({ length: clientsCount }, () => [proxy] as const),
+  );
+}
+
+describe(`${clientsCount} clients on ${poolSize} server connections, in transaction pooling`, () => {
+  test('SET and RESET', () =>
+    withMany(async (client, index) => {
+      await client.query(`SET statement_timeout TO ${60_001 + index}`);
+      await client.query(`SET search_path TO s${index}, public`);
+      for (let round = 0; round < 3; round++) {
+        expect(await value(client, 'SHOW statement_timeout')).toBe(`${60_001 + index}ms`);
+        expect(await value(client, 'SELECT current_setting($1)', ['search_path'])).toBe(
+          `s${index}, public`,
+        );
+      }
+      await client.query('RESET statement_timeout');
+      expect(await value(client, 'SHOW statement_timeout')).toBe('0');
+    }));
+
+  test('LISTEN and NOTIFY', () =>
+    withMany(async (client, index) => {
+      const heard: string[] = [];
+      client.on('notification', ({ payload }) => heard.push(payload ?? ''));
+      await client.query(`LISTEN channel_${index}`);
+      expect(await pins(client)).toBe('');
+      await client.query(`NOTIFY channel_${index}, 'one'`);
+      expect(heard).toEqual(['one']);
+      await client.query('SELECT pg_notify($1, $2)', [`channel_${index}`, 'two']);
+      expect(heard).toEqual(['one', 'two']);
+      await client.query(`UNLISTEN channel_${index}`);
+      await client.query(`NOTIFY channel_${index}, 'three'`);
+      await client.query('SELECT 1');
+      expect(heard).toEqual(['one', 'two']);
+    }));
+
+  test('WITH HOLD cursors', () =>
+    withMany(async (client) => {
+      await client.query('BEGIN');
+      await client.query('DECLARE c CURSOR WITH HOLD FOR SELECT id FROM items ORDER BY id');
+      await client.query('COMMIT');
+      expect(await pins(client)).toBe('hold-cursor');
+      expect(await value(client, 'FETCH 1 FROM c')).toBe(1);
+      expect(await value(client, 'FETCH 1 FROM c')).toBe(2);
+      await client.query('CLOSE c');
+      await unpinned(client);
+    }));
+
+  test('PREPARE and DEALLOCATE', () =>
+    withMany(async (client, index) => {
+      await client.query(
+        `PREPARE mine (int) AS SELECT name || ' of ${index}' FROM items WHERE id = $1`,
+      );
+      for (let round = 1; round <= 5; round++) {
+        expect(await value(client, `EXECUTE mine(${round})`)).toBe(`item ${round} of ${index}`);
+      }
+      await client.query('DEALLOCATE mine');
+      await expect(client.query('EXECUTE mine(1)')).rejects.toMatchObject({ code: '26000' });
+    }));
+
+  test('protocol-level prepared statements', () =>
+    withMany(async (client, index) => {
+      const text = `SELECT name || ' for ${index}' FROM items WHERE id = $1`;
+      for (let round = 1; round <= 3; round++) {
+        const { rows } = await client.query({
+          name: 'same',
+          text,
+          values: [round],
+          rowMode: 'array',
+        });
+        expect(rows).toEqual([[`item ${round} for ${index}`]]);
+      }
+    }));
+
+  test('temporary tables that outlive their transaction', () =>
+    withMany(async (client, index) => {
+      await client.query('CREATE TEMP TABLE mine AS SELECT 0 AS n');
+      expect(await pins(client)).toBe('temp-table');
+      await client.query('INSERT INTO mine VALUES ($1)', [index]);
+      expect(await value(client, 'SELECT max(n) FROM mine')).toBe(index);
+      await client.query('DROP TABLE mine');
+      await unpinned(client);
+    }));
+
+  test('LOAD', async () => {
+    await withMany(async (client) => {
+      await client.query("LOAD 'plpgsql'");
+      expect(await pins(client)).toBe('load');
+      await client.end();
+    });
+  });
+
+  test('session-level advisory locks, as often as they were taken', () =>
+    withMany(async (client, index) => {
+      const lock = `SELECT pg_advisory_lock(${index})`;
+      const unlock = `SELECT pg_advisory_unlock(${index})`;
+      await client.query(lock);
+      await client.query(lock);
+      expect(await pins(client)).toBe('advisory-lock');
+      expect(await value(client, unlock)).toBe(true);
+      await client.query('SELECT 1');
+      expect(await pins(client)).toBe('advisory-lock');
+      expect(await value(client, unlock)).toBe(true);
+      await unpinned(client);
+      expect(await value(client, unlock)).toBe(false);
+    }));
+});
+
+describe('what keeps a server connection', () => {
+  const sole = (run: (client: pg.Client) => Promise<void>) => () => withClients(run, [proxy]);
+
+  test(
+    'goes with the transaction that brought it',
+    sole(async (client) => {
+      await client.query('BEGIN');
+      await client.query('CREATE TEMP TABLE gone (n int)');
+      await client.query('ROLLBACK');
+      await unpinned(client);
+    }),
+  );
+
+  test(
+    'goes when a function takes it away, and comes when a DO block brings it',
+    sole(async (client) => {
+      await client.query('DO $$ BEGIN CREATE TEMP TABLE hidden (n int); END $$');
+      await eventually(async () => (await pins(client)) === 'temp-table', 'pinned');
+      await client.query('INSERT INTO hidden VALUES (1)');
+      await client.query('DO $$ BEGIN DROP TABLE hidden; END $$');
+      await unpinned(client);
+    }),
+  );
+
+  test(
+    'is nothing that a statement only tried to make',
+    sole(async (client) => {
+      await expect(client.query('CREATE TEMP TABLE broken (n nonsense)')).rejects.toThrow();
+      await client.query('SELECT 1');
+      expect(await pins(client)).toBe('');
+    }),
+  );
+
+  test(
+    'goes with DISCARD ALL',
+    sole(async (client) => {
+      await client.query('CREATE TEMP TABLE one (n int)');
+      await client.query('SELECT pg_advisory_lock(4711)');
+      await client.query('DISCARD ALL');
+      expect(await pins(client)).toBe('');
+    }),
+  );
+
+  test('never outlives its client', async () => {
+    const locked = () =>
+      cluster.nodes[0]!.query("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 815");
+    await withClients(
+      async (client) => {
+        await client.query('SELECT pg_advisory_lock(815)');
+        expect(await locked()).toHaveLength(1);
+      },
+      [proxy],
+    );
+    await eventually(async () => (await locked()).length === 0, 'the lock is gone');
+  });
+
+  test('lets reads go on to replicas when it has gone', async () => {
+    await withClients(
+      async (client) => {
+        await client.query('CREATE TEMP TABLE mine (n int)');
+        await client.query('SELECT count(*) FROM items');
+        expect(await route(client)).toMatchObject({ node: 'primary', reason: 'pinned' });
+        await client.query('DROP TABLE mine');
+        await unpinned(client);
+        await client.query('SELECT count(*) FROM items');
+        expect(await route(client)).toMatchObject({ role: 'replica' });
+      },
+      [proxy],
+    );
+  });
+});
+
+describe('SQL PREPARE', () => {
+  const sole = (run: (client: pg.Client) => Promise<void>) => () => withClients(run, [proxy]);
+
+  test(
+    'of a read is executed on replicas, of a write on the primary',
+    sole(async (client) => {
+      await client.query('PREPARE reading (int) AS SELECT name FROM items WHERE id = $1');
+      expect(await value(client, 'EXECUTE reading(7)')).toBe('item 7');
+      expect(await route(client)).toMatchObject({ role: 'replica' });
+      await client.query("PREPARE writing (int) AS UPDATE items SET name = 'new' WHERE id = $1");
+      await client.query('EXECUTE writing(99)');
+      expect(await route(client)).toMatchObject({ role: 'primary' });
+      expect(await value(client, 'EXECUTE reading(99)')).toBe('new');
+      expect(await value(client, 'EXPLAIN EXECUTE reading(1)')).toMatch(/items/);
+      await client.query('CREATE TEMP TABLE copied AS EXECUTE reading(7)');
+      expect(await value(client, 'SELECT name FROM copied')).toBe('item 7');
+    }),
+  );
+
+  test(
+    'shares its names with statements of the protocol',
+    sole(async (client) => {
+      await client.query('PREPARE shared (int) AS SELECT $1 + 1');
+      await expect(client.query({ name: 'shared', text: 'SELECT 1' })).rejects.toMatchObject({
+        code: '42P05',
+      });
+      await client.query({ name: 'parsed', text: 'SELECT $1::int * 2', values: [1] });
+      expect(await value(client, 'EXECUTE parsed(21)')).toBe(42);
+      await expect(client.query('PREPARE parsed AS SELECT 1')).rejects.toMatchObject({
+        code: '42P05',
+      });
+    }),
+  );
+
+  test(
+    'says of a table that has gone what PostgreSQL says',
+    sole(async (client) => {
+      await client.query('CREATE TABLE fleeting (n int)');
+      await client.query('PREPARE of_it AS SELECT n FROM fleeting');
+      await client.query('DROP TABLE fleeting');
+      for (let round = 0; round < 3; round++) {
+        await expect(client.query('EXECUTE of_it')).rejects.toMatchObject({ code: '42P01' });
+      }
+    }),
+  );
+
+  test("never executes another session's statement", async () => {
+    const single = await startTestProxy(cluster, { pool: { size: 1 } });
+    await withClients(
+      async (left, right) => {
+        await left.query('PREPARE p AS SELECT 1');
+        await expect(right.query('EXECUTE p')).rejects.toMatchObject({ code: '26000' });
+        await right.query('PREPARE p AS SELECT 2');
+        for (let round = 0; round < 3; round++) {
+          expect(await value(left, 'EXECUTE p')).toBe(1);
+          expect(await value(right, 'EXECUTE p')).toBe(2);
+        }
+      },
+      [single],
+      [single],
+    );
+    await single.stop();
+  });
+});
+
+describe('LISTEN', () => {
+  /** What a client is told from now on: [channel, payload, pid]. */
+  function hearing(client: pg.Client): [string, string, number][] {
+    const heard: [string, string, number][] = [];
+    client.on('notification', ({ channel, payload, processId }) => {
+      heard.push([channel, payload ?? '', processId]);
+    });
+    return heard;
+  }
+
+  /** Asks the primary, past the proxy. */
+  async function backendPid(sql: string): Promise<number> {
+    const [row] = await cluster.nodes[0]!.query(sql);
+    return Number(row!.pid);
+  }
+
+  test('takes effect with COMMIT, and not with ROLLBACK', async () => {
+    await withClients(
+      async (listener, notifier) => {
+        const heard = hearing(listener);
+        await listener.query('BEGIN');
+        await listener.query('LISTEN kept');
+        await listener.query('SAVEPOINT s');
+        await listener.query('LISTEN undone');
+        await listener.query('ROLLBACK TO s');
+        await notifier.query("NOTIFY kept, 'too early'");
+        await listener.query('COMMIT');
+        await listener.query('BEGIN');
+        await listener.query('LISTEN dropped');
+        await listener.query('ROLLBACK');
+        for (const channel of ['undone', 'dropped', 'kept']) {
+          await notifier.query(`NOTIFY ${channel}, 'now'`);
+        }
+        await eventually(() => heard.length > 0, 'a notification');
+        expect(heard.map(([channel, payload]) => [channel, payload])).toEqual([['kept', 'now']]);
+      },
+      [proxy],
+      [proxy],
+    );
+  });
+
+  test('bears the number by which the notifying client knows itself', async () => {
+    await withClients(
+      async (listener, notifier) => {
+        const heard = hearing(listener);
+        const pid = async (client: pg.Client) =>
+          Number(await value(client, 'SELECT pg_backend_pid()'));
+        expect(await pid(listener)).toBe((listener as unknown as { processID: number }).processID);
+        await listener.query('LISTEN numbered');
+        await listener.query('NOTIFY numbered');
+        expect(heard).toEqual([['numbered', '', await pid(listener)]]);
+        await notifier.query('NOTIFY numbered');
+        await eventually(() => heard.length === 2, 'the second');
+        expect(heard[1]).toEqual(['numbered', '', await pid(notifier)]);
+        // One that Tidemark knows nothing of has its own.
+        const backend = await backendPid(
+          "SELECT pg_backend_pid() AS pid, pg_notify('numbered', '')",
+        );
+        await eventually(() => heard.length === 3, 'the third');
+        expect(heard[2]).toEqual(['numbered', '', backend]);
+      },
+      [proxy],
+      [proxy],
+    );
+  });
+
+  test('tells a session in a transaction when that has ended', async () => {
+    await withClients(
+      async (listener, notifier) => {
+        const heard = hearing(listener);
+        await listener.query('LISTEN patient');
+        await listener.query('BEGIN');
+        await listener.query('SELECT 1');
+        await notifier.query("NOTIFY patient, 'waits'");
+        await notifier.query('SELECT 1');
+        await listener.query('SELECT 2');
+        expect(heard).toEqual([]);
+        await listener.query('COMMIT');
+        await eventually(() => heard.length === 1, 'the notification');
+      },
+      [proxy],
+      [proxy],
+    );
+  });
+
+  test('holds one server connection for all, and none when nobody listens', async () => {
+    const listening = async () =>
+      (
+        await cluster.nodes[0]!.query(
+          "SELECT 1 FROM pg_stat_activity WHERE application_name = 'tidemark notifications'",
+        )
+      ).length;
+    await eventually(async () => (await listening()) === 0, 'nobody listens');
+    await withMany(async (client) => {
+      await client.query('LISTEN everybody');
+    });
+    await eventually(async () => (await listening()) === 0, 'nobody listens any more');
+    await withClients(
+      async (...clients) => {
+        const heard = clients.map(hearing);
+        for (const client of clients) await client.query('LISTEN everybody');
+        expect(await listening()).toBe(1);
+        await clients[0]!.query("NOTIFY everybody, 'hello'");
+        await eventually(() => heard.every(({ length }) => length === 1), 'all have heard');
+      },
+      ...Array.from({ length: 20 }, () => [proxy] as const),
+    );
+  });
+
+  test('ends with an error when notifications may have been lost', async () => {
+    await withClients(
+      async (listener) => {
+        const failed = new Promise<{ code?: string }>((resolve) => listener.once('error', resolve));
+        await listener.query('LISTEN doomed');
+        await cluster.nodes[0]!.query(
+          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tidemark notifications'",
+        );
+        expect(await failed).toMatchObject({ code: '57P01' });
+      },
+      [proxy],
+    );
+  });
+});
