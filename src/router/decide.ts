@@ -137,7 +137,7 @@ function classifyPrepare(
   sql: string,
 ): StatementClass {
   const inner = query === undefined ? null : decide(query, catalog);
-  if (inner === null) return write('PREPARE', 'unparsable');
+  if (inner === null) return write('PREPARE', 'session-object');
   return write('PREPARE', 'session-object', { effect: { kind: 'prepare', name, sql, inner } });
 }
 
