@@ -13,14 +13,19 @@ export class ProxyProcess {
   readonly port: number;
   readonly url: string;
   readonly httpUrl: string;
+  readonly pid: number;
   readonly #child: ChildProcess;
   readonly #exit: Promise<unknown[]>;
 
-  private constructor(child: ChildProcess, address: Omit<ProxyProcess, 'stop' | 'residentBytes'>) {
+  private constructor(
+    child: ChildProcess,
+    address: Omit<ProxyProcess, 'pid' | 'stop' | 'residentBytes'>,
+  ) {
     this.host = address.host;
     this.port = address.port;
     this.url = address.url;
     this.httpUrl = address.httpUrl;
+    this.pid = child.pid!;
     this.#child = child;
     this.#exit = once(child, 'exit');
   }

@@ -100,9 +100,13 @@ export class RawClient {
   /** Sends, and waits while the other side does not read. */
   async sendSlowly(bytes: Uint8Array): Promise<void> {
     if (this.isClosed || this.socket.write(bytes)) return;
+    const { socket } = this;
     await new Promise<void>((resolve) => {
-      this.socket.once('drain', resolve);
-      this.socket.once('close', resolve);
+      const taken = () => {
+        socket.off('drain', taken).off('close', taken);
+        resolve();
+      };
+      socket.on('drain', taken).on('close', taken);
     });
   }
 

@@ -8,6 +8,9 @@ const silenceMs = 20_000;
 /** Longer values are shown by length and digest. */
 const shownBytesMax = 200;
 
+/** FirstNormalObjectId (transam.h): from here on they depend on what was made before. */
+const firstUserOid = 16_384;
+
 const typeNames: ReadonlyMap<number, string> = new Map(
   Object.entries(Backend).map(([name, type]) => [type, name]),
 );
@@ -257,7 +260,8 @@ function columns(body: Buffer): string[] {
     const nul = body.indexOf(0, at);
     const name = body.toString('utf8', at, nul);
     const ofTable = body.readInt32BE(nul + 1) === 0 ? '' : ` column ${body.readInt16BE(nul + 5)}`;
-    const type = `${body.readInt32BE(nul + 7)}/${body.readInt16BE(nul + 11)}/${body.readInt32BE(nul + 13)}`;
+    const oid = body.readUInt32BE(nul + 7);
+    const type = `${oid < firstUserOid ? oid : 'made'}/${body.readInt16BE(nul + 11)}/${body.readInt32BE(nul + 13)}`;
     described.push(`${name} ${type} f${body.readInt16BE(nul + 17)}${ofTable}`);
     at = nul + 19;
   }
