@@ -47,7 +47,8 @@ export class Destination {
     const mayBeOnReplica =
       (request.replicaSafeInTransaction && !request.prefersPrimary && !isDoubtful) ||
       (target === 'replica' && request.forcible);
-    const readOnly = opens && promisesNotToWrite && mayBeOnReplica;
+    const isPromiseOfAll = begins === null || !request.writesBeforeBegin;
+    const readOnly = opens && promisesNotToWrite && isPromiseOfAll && mayBeOnReplica;
     // A standby refuses modes of transactions also where no transaction is open.
     const needsPrimary = isDoubtful || !request.replicaSafeInTransaction;
     const access = needsPrimary ? 'write' : request.access;

@@ -73,6 +73,8 @@ export class Request {
   beginsAnew = false;
   /** It opens a transaction, with these modes. */
   begins: TransactionModes | null = null;
+  /** What it writes comes before that: the modes do not speak of it. */
+  writesBeforeBegin = false;
   ddl = false;
   replicaSafeInTransaction = true;
   /** A READ ONLY transaction that begins with it runs on the primary even so. */
@@ -95,6 +97,8 @@ export class Request {
   readonly learnable: Classified[] = [];
   /** Names by which it speaks of statements that SQL can speak of: PREPARE, EXECUTE, DEALLOCATE. */
   readonly sqlNames: string[] = [];
+  /** COMMIT or ROLLBACK was among its statements so far. */
+  #isBehindEnd = false;
 
   reset(): void {
     this.end = 'query';
@@ -112,6 +116,8 @@ export class Request {
     this.sessionOnly = true;
     this.hasEffects = false;
     this.begins = null;
+    this.writesBeforeBegin = false;
+    this.#isBehindEnd = false;
     this.beginsAnew = false;
     this.ddl = false;
     this.replicaSafeInTransaction = true;
@@ -323,23 +329,23 @@ export class Request {
     }
     if (classified.access === 'read') this.learnable.push(classified);
     else this.#judgeWriting(classified, statements);
-    let isBehindEnd = false;
     for (const statement of classified.statements) {
       const { effect } = statement;
       if (statement.access !== 'session') this.sessionOnly = false;
       if (effect?.kind === 'begin') this.begins = effect;
+      const { access, replicaSafeInTransaction } = runBy(statement, statements);
+      if (access === 'write' && this.begins === null) this.writesBeforeBegin = true;
       if (statement.ddl) this.ddl = true;
       if (statement.prefersPrimary) this.prefersPrimary = true;
       // Where it does not stand alone, what follows it must be right whatever it says.
       if (effect !== null && setsOwn(effect)) this.#doubt('session-setting');
       // Behind a COMMIT nothing says any more that the transaction is READ ONLY.
       const isSafe =
-        runBy(statement, statements).replicaSafeInTransaction &&
-        !(isBehindEnd && statement.access === 'write');
+        replicaSafeInTransaction && !(this.#isBehindEnd && statement.access === 'write');
       if (!isSafe) this.replicaSafeInTransaction = false;
-      if (isBehindEnd) this.beginsAnew = true;
+      if (this.#isBehindEnd) this.beginsAnew = true;
       if (effect?.kind === 'commit' || effect?.kind === 'rollback') {
-        isBehindEnd = true;
+        this.#isBehindEnd = true;
         if (effect.chain) this.beginsAnew = true;
       }
     }

@@ -180,6 +180,15 @@ const modes: readonly Script[] = [
     q('commit'),
   ),
   script(
+    'a write in front of BEGIN READ ONLY',
+    q("insert into t values (322, 'x'); begin read only; select 1"),
+    q('rollback'),
+    x(run("insert into t values (323, 'x')"), run('begin read only')),
+    count,
+    q('rollback'),
+    count,
+  ),
+  script(
     'modes behind another statement',
     q("set application_name = 'mine'; set transaction read write"),
     q('select 1; set transaction isolation level serializable; show transaction_isolation'),

@@ -55,6 +55,15 @@ describe('a Query', () => {
     expect(request.learnable).toHaveLength(access === 'read' ? 1 : 0);
   });
 
+  it('tells what it writes before it begins a transaction from what it writes in it', () => {
+    const { take } = setUp();
+    const of = (sql: string) => take('query', query(sql)).writesBeforeBegin;
+    expect(of('insert into t values (1); begin read only')).toBe(true);
+    expect(of('begin read only; insert into t values (1)')).toBe(false);
+    const batch = [...run('insert into t values (1)').slice(0, 3), ...run('begin read only')];
+    expect(take('sync', ...batch).writesBeforeBegin).toBe(true);
+  });
+
   it('knows what it does to the session', () => {
     const { take } = setUp();
     expect(take('query', query('select 1; select 2'))).toMatchObject({
