@@ -72,9 +72,11 @@ export async function waitUntilIdle(client: pg.Client, limitMs: number): Promise
   return false;
 }
 
-/** All that a script can leave behind, as lines. */
+/** All that a script can leave behind, as lines. Transactions that it has prepared are ended. */
 export async function leftBehind(client: pg.Client): Promise<string[]> {
   const lines: string[] = [];
+  for (const { what } of (await client.query(held)).rows) lines.push(what);
+  await rollBackPrepared(client);
   for (const { schema, name, kind, columns } of (await client.query(relations)).rows) {
     lines.push(`${schema}.${name} ${kind} ${columns}`);
     if (kind === 'v') continue;
@@ -84,12 +86,10 @@ export async function leftBehind(client: pg.Client): Promise<string[]> {
     const { rows } = await client.query(`SELECT ${columnsShown} FROM ${from} r ${order}`);
     for (const row of rows) lines.push(`  ${JSON.stringify(row)}`);
   }
-  for (const { what } of (await client.query(held)).rows) lines.push(what);
   return lines;
 }
 
-/** Ends transactions that a script has prepared and left. */
-export async function rollBackPrepared(client: pg.Client): Promise<void> {
+async function rollBackPrepared(client: pg.Client): Promise<void> {
   const { rows } = await client.query(
     'SELECT gid FROM pg_prepared_xacts WHERE database = current_database()',
   );

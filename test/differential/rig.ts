@@ -3,7 +3,7 @@ import { startTestCluster, type TestCluster } from '../support/cluster.ts';
 import { startTestProxy, type TestProxy } from '../support/proxy.ts';
 import type { WireTraceOptions } from '../support/wire-trace.ts';
 import type { Command, GeneratedScript } from './command.ts';
-import { leftBehind, rollBackPrepared, startOver, waitUntilIdle } from './database.ts';
+import { leftBehind, startOver, waitUntilIdle } from './database.ts';
 import { OtherSession } from './other-session.ts';
 import { ScriptClient } from './script-client.ts';
 
@@ -140,7 +140,6 @@ export class Rig {
   }
 
   async #startOver(side: Side): Promise<void> {
-    await rollBackPrepared(this.#admins[side]);
     await this.#resets[side].query(startOver);
   }
 
