@@ -13,7 +13,7 @@ export interface ReplySink {
    */
   retries(exchange: Exchange, buffer: Buffer, start: number, end: number): boolean;
   /** An ErrorResponse is being forwarded. */
-  refused(): void;
+  refused(buffer: Buffer, start: number, end: number): void;
   /** A ParameterStatus came. False: the client is not to hear of it. */
   reports(name: string, value: string): boolean;
   /** ReadyForQuery is about to be forwarded: what to say in front of it, or null. */

@@ -6,19 +6,25 @@ const unusedBytesMax = 8 * 1024 * 1024;
 
 /**
  * A prepared statement as text: what a Parse message says besides its name. Sessions that prepare
- * the same text share one, and with it one prepared statement on each server connection.
+ * the same text in the same scope share one, and with it one prepared statement on each server
+ * connection.
  */
 export class PreparedText {
   /** Its name on every server connection, unlike any name a client would choose. */
   readonly name: string;
   /** Query text with its zero byte, parameter type count and types. */
   readonly body: Buffer;
+  /** What it means depends on this, too. */
+  readonly scope: string;
 
-  constructor(name: string, body: Buffer) {
+  constructor(name: string, body: Buffer, scope = '') {
     this.name = name;
     this.body = body;
+    this.scope = scope;
   }
 }
+
+const keyOf = (body: Buffer, scope: string) => `${scope.length} ${scope}${body.toString('latin1')}`;
 
 /**
  * The prepared texts of all sessions. A text keeps its name for a while after its last session has
@@ -31,7 +37,10 @@ export class PreparedTexts {
     maxSize: unusedBytesMax,
     sizeCalculation: (_, key) => 2 * key.length + 1,
   });
+  /** By database, once its catalog has changed. */
+  readonly #catalogVersions = new Map<string, number>();
   #sequence = 0;
+  #versions = 0;
 
   /** How many are in use. */
   get size(): number {
@@ -39,33 +48,48 @@ export class PreparedTexts {
   }
 
   /** Finds or makes the text; every `use` is to be matched by a `drop`. */
-  use(body: Buffer): PreparedText {
-    const key = body.toString('latin1');
+  use(body: Buffer, scope = ''): PreparedText {
+    const key = keyOf(body, scope);
     const known = this.#byBody.get(key);
     if (known !== undefined) {
       known.users += 1;
       return known.text;
     }
-    const text = this.#unused.get(key) ?? this.#make(body);
+    const text = this.#unused.get(key) ?? this.#make(body, scope);
     this.#unused.delete(key);
     this.#byBody.set(key, { text, users: 1 });
     return text;
   }
 
-  #make(body: Buffer): PreparedText {
+  #make(body: Buffer, scope: string): PreparedText {
     this.#sequence += 1;
     // A copy: `body` is part of a chunk that may be a thousand times as large.
-    return new PreparedText(`tidemark_${this.#sequence}`, Buffer.from(body));
+    return new PreparedText(`tidemark_${this.#sequence}`, Buffer.from(body), scope);
   }
 
   drop(text: PreparedText): void {
-    const key = text.body.toString('latin1');
+    const key = keyOf(text.body, text.scope);
     const known = this.#byBody.get(key);
     if (known === undefined || known.text !== text) return;
     known.users -= 1;
     if (known.users > 0) return;
     this.#byBody.delete(key);
     this.#unused.set(key, text);
+  }
+
+  /** A part of scopes: texts that were prepared before a change mean what they meant then. */
+  catalogVersion(database: string): number {
+    return this.#catalogVersions.get(database) ?? 0;
+  }
+
+  catalogChanged(database: string): void {
+    this.#catalogVersions.set(database, this.newVersion());
+  }
+
+  /** Unlike any other. */
+  newVersion(): number {
+    this.#versions += 1;
+    return this.#versions;
   }
 }
 

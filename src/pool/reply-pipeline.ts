@@ -383,7 +383,7 @@ export class ReplyPipeline {
       this.#release(exchange);
     }
     step?.failed?.();
-    exchange.sink.refused();
+    exchange.sink.refused(chunk, start, end);
     const worded = step === undefined ? null : wordedFor(step, chunk.subarray(start, end));
     const replacement = exchange.substitute ?? worded;
     if (replacement === null) return forwardFrame;

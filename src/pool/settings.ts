@@ -53,6 +53,20 @@ export function resetOfCustom(name: string, { sql, value }: Setting): Setting {
 /** Declared by no server, but by libraries and by whoever sets it (guc.c, "custom" settings). */
 export const isCustom = (name: string) => name.includes('.');
 
+const keyOf = (entries: readonly (readonly [string, Setting])[]) =>
+  entries
+    .map(([name, { sql }]) => `${name}\0${sql}`)
+    .sort()
+    .join('\0\0');
+
+/** What the meaning of a text depends on when it is parsed: names, literals, operators. */
+export const parsingSettings: ReadonlySet<string> = new Set([
+  ...['search_path', 'role', 'session_authorization', 'client_encoding'],
+  ...['standard_conforming_strings', 'backslash_quote', 'transform_null_equals'],
+  ...['datestyle', 'intervalstyle', 'timezone', 'timezone_abbreviations', 'array_nulls'],
+  ...['xmloption', 'lc_monetary', 'lc_numeric'],
+]);
+
 /**
  * The settings of a session or of a server connection that differ from the server's defaults.
  * Immutable: a session's SET makes a new one, so that a rollback only has to go back to the old.
@@ -62,19 +76,23 @@ export class Settings {
 
   /** Equal keys mean equal settings. */
   readonly key: string;
+  #parsingKey: string | null = null;
   readonly #entries: ReadonlyMap<string, Setting>;
 
   private constructor(entries: ReadonlyMap<string, Setting>) {
     this.#entries = entries;
-    this.key = [...entries]
-      .map(([name, { sql }]) => `${name}\0${sql}`)
-      .sort()
-      .join('\0\0');
+    this.key = keyOf([...entries]);
   }
 
   static of(entries: Iterable<readonly [string, Setting]>): Settings {
     const map = new Map(entries);
     return map.size === 0 ? Settings.none : new Settings(map);
+  }
+
+  /** Equal keys mean equal settings of those that parsing looks at. */
+  get parsingKey(): string {
+    this.#parsingKey ??= keyOf([...this.#entries].filter(([name]) => parsingSettings.has(name)));
+    return this.#parsingKey;
   }
 
   get(name: string): Setting | undefined {

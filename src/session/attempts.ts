@@ -28,6 +28,13 @@ export class Attempts {
     return this.#retry !== null;
   }
 
+  /** Its statements on the server were too old: whether to prepare them anew, wherever it goes. */
+  outdated(): boolean {
+    if (!this.areLeft) return false;
+    this.#retry = null;
+    return true;
+  }
+
   /** A replica refused the role of the session: whether to ask the primary, which may know it. */
   refusedRole(): boolean {
     if (!this.areLeft) return false;

@@ -10,6 +10,7 @@ import { close, sync, TargetKind } from '../protocol/frontend.ts';
 import { withStatementName } from '../protocol/rename.ts';
 import type { Classified, Effect } from '../router/statement.ts';
 import { parseHeadOf } from './parse-head.ts';
+import type { ParseScope } from './parse-scope.ts';
 import type { Request, RequestEnd } from './request.ts';
 import type { BoundStatement, ClientStatement, ClientStatements } from './statements.ts';
 
@@ -34,6 +35,7 @@ export interface BuilderSession {
   readonly texts: PreparedTexts;
   /** Statements kept on one server connection. */
   readonly statementsMax: number;
+  readonly scope: ParseScope;
   /** Earlier messages of the same batch went out without its Sync. */
   readonly isBatchOpen: boolean;
   /** SQL PREPARE has made names that only the server knows. */
@@ -116,6 +118,7 @@ export class BatchBuilder {
         return;
       case Frontend.Query:
         this.#pass(buffer, start, end);
+        if (request.classified !== null) this.#session.scope.sends(request.classified);
         // A simple Query destroys the unnamed statement (exec_simple_query in postgres.c).
         this.#server.prepared.unnamed = null;
         this.#steps.push(this.#isAlone ? this.#queryAlone(request) : this.#queryInBatch(request));
@@ -181,7 +184,9 @@ export class BatchBuilder {
   }
 
   #executeStep(statement: BoundStatement | null): Step {
-    if (statement === null || !statement.classified.hasEffects) return steps.execute;
+    if (statement === null) return steps.execute;
+    this.#session.scope.sends(statement.classified);
+    if (!statement.classified.hasEffects) return steps.execute;
     return {
       ...steps.execute,
       done: (buffer, start, end) =>
@@ -219,7 +224,7 @@ export class BatchBuilder {
       this.#fail(new ProxyError('duplicateStatement', name));
       return;
     }
-    const text = this.#session.texts.use(body);
+    const text = this.#session.texts.use(body, this.#session.scope.key);
     const statement: ClientStatement = { text, classified: parsed.classified };
     this.#session.statements.announce(name, statement);
     this.borrowed.push(text);

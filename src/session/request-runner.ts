@@ -11,9 +11,11 @@ import { Aftermath } from './aftermath.ts';
 import type { BuilderSession } from './batch-builder.ts';
 import { CommitReport } from './commit-report.ts';
 import { changesRole, takeRole } from './in-front.ts';
+import { ParseScope } from './parse-scope.ts';
 import type { Placed, PlacementFailure } from './placement.ts';
 import type { Request } from './request.ts';
 import { RequestPlacer } from './request-placer.ts';
+import { isStalePlan } from './retry-policy.ts';
 import { RouteLog } from './route-log.ts';
 import type { ClientKnowledge, LastRoute, RunnerOwner } from './runner-owner.ts';
 import type { SessionContext } from './session-context.ts';
@@ -29,6 +31,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
   readonly texts;
   readonly statementsMax: number;
   readonly statements: ClientStatements;
+  readonly scope: ParseScope;
   readonly #context: SessionContext;
   readonly #owner: RunnerOwner;
   readonly #state: SessionState;
@@ -65,6 +68,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#database = login.database;
     this.statements = client.statements;
     this.texts = context.cluster.prepared;
+    this.scope = new ParseScope(this.texts, login.database, client.state);
     this.statementsMax = context.config.pool.statementsMax;
     this.#sent = new Transmission(this, client.state);
     this.#placer = new RequestPlacer(context, login, client.state, {
@@ -264,7 +268,19 @@ export class RequestRunner implements ReplySink, BuilderSession {
     const request = this.#request;
     assert(request !== null, 'a server connection without a request');
     const mayRetry = this.#mayRetry(request, placed);
-    this.#owner.sent(this.#sent.send(placed.server, request, mayRetry, this.deferred));
+    const may = { retry: mayRetry, renew: this.#mayRenew(request) };
+    this.#owner.sent(this.#sent.send(placed.server, request, may, this.deferred));
+  }
+
+  /** What it prepares can be prepared anew where a server's statement turns out to be too old. */
+  #mayRenew(request: Request): boolean {
+    return (
+      request.end === 'sync' &&
+      request.preparesNamed &&
+      !this.#wasInTransaction &&
+      !this.#sent.isBatchOpen &&
+      this.#state.pins.size === 0
+    );
   }
 
   /** Nothing that came before in the transaction or batch ties the request to this server. */
@@ -339,8 +355,9 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#owner.copyIn();
   }
 
-  refused(): void {
+  refused(buffer: Buffer, start: number, end: number): void {
     this.#sent.sawError = true;
+    if (isStalePlan(buffer, start, end)) this.scope.outdated();
     const request = this.#request;
     if (this.#awaitsAnswers && request !== null) {
       // The server ignores what follows: there is nothing to run elsewhere.
@@ -372,7 +389,13 @@ export class RequestRunner implements ReplySink, BuilderSession {
   }
 
   retries(_exchange: Exchange, buffer: Buffer, start: number, end: number): boolean {
-    return this.#placer.attempts.refusedBy(this.#request!, buffer, start, end);
+    const { attempts } = this.#placer;
+    const request = this.#request!;
+    if (isStalePlan(buffer, start, end) && this.#mayRenew(request) && attempts.outdated()) {
+      this.scope.outdated();
+      return true;
+    }
+    return this.#sent.canRunAgain && attempts.refusedBy(request, buffer, start, end);
   }
 
   /** The `index`th statement of a query string completed. */
@@ -424,6 +447,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
       }
       this.#hasChangedCatalog = false;
       this.statements.endTransaction();
+      this.scope.ended();
       if (this.#holdsReady) {
         this.#answerLater(placed.server);
         return;

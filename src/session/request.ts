@@ -133,6 +133,11 @@ export class Request {
     if (this.sqlNames.length > 0) this.sqlNames.length = 0;
   }
 
+  /** It makes statements that other sessions may have made before. */
+  get preparesNamed(): boolean {
+    return this.parsed.some((statement) => statement !== null && statement.text.name !== '');
+  }
+
   /** It runs something, rather than only preparing or describing it. */
   get isExecuting(): boolean {
     return this.executes > 0 || this.end === 'query' || this.end === 'call';

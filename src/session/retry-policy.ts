@@ -10,6 +10,14 @@ export type Retry = Extract<PrimaryReason, 'retry-refused' | 'retry-session' | '
  */
 const idRoutines = new Set(['GetNewTransactionId', 'AssignTransactionId', 'GetNewObjectId']);
 
+/** "cached plan must not change result type": the server's statement is older than the catalog. */
+export function isStalePlan(buffer: Buffer, start: number, end: number): boolean {
+  return (
+    errorField(buffer, start, end, 'C') === '0A000' &&
+    errorField(buffer, start, end, 'R') === 'RevalidateCachedQuery'
+  );
+}
+
 /**
  * Whether an ErrorResponse of a replica says that the request must run elsewhere, and why; null:
  * the error is the statement's own. The message is localised, so SQLSTATE and routine decide.
@@ -30,6 +38,7 @@ function retryForAny(buffer: Buffer, start: number, end: number): Retry | null {
   switch (errorField(buffer, start, end, 'C')) {
     case '25006': // read_only_sql_transaction
     case '0A000': // SERIALIZABLE, or an unlogged table, during recovery
+      return isStalePlan(buffer, start, end) ? null : 'retry-refused';
     case '55000': // functions that need a primary
       return 'retry-refused';
     case 'XX000':

@@ -101,7 +101,7 @@ export class ClientStatements {
   /** A named statement exists from now on. */
   add(name: string, { text, classified }: ClientStatement): void {
     if (this.#isClosed) return;
-    const shared = this.#texts.use(text.body);
+    const shared = this.#texts.use(text.body, text.scope);
     this.remove(name);
     this.#named.set(name, { text: shared, classified });
   }

@@ -8,6 +8,12 @@ import { bringSettings, sendDeferred } from './in-front.ts';
 import type { Request } from './request.ts';
 import type { SessionState } from './session-state.ts';
 
+/** Why a request may be kept from its client until it has a result. */
+interface Leave {
+  readonly retry: boolean;
+  readonly renew: boolean;
+}
+
 /**
  * What a session has sent on the server connection that it holds, up to the ReadyForQuery that ends
  * it: one request, or the parts of a batch that the client has not ended.
@@ -42,19 +48,20 @@ export class Transmission {
 
   /**
    * Sends a request, or the next part of the open batch; in front of a request what the connection
-   * lacks: settings, and a BEGIN that was answered before. `mayRetry`: nothing that came before ties
-   * it to this server. False: the server takes no more for now.
+   * lacks: settings, and a BEGIN that was answered before. `may.retry`: nothing that came before ties
+   * it to this server; `may.renew`: it can run again with statements prepared anew. False: the
+   * server takes no more for now.
    */
   send(
     server: ServerConnection,
     request: Request,
-    mayRetry: boolean,
+    may: Leave,
     deferred: readonly string[],
   ): boolean {
     const { exchange } = this;
     server.socket.cork();
-    if (this.isBatchOpen) this.#continue(request, mayRetry);
-    else this.#begin(server, request, mayRetry, deferred);
+    if (this.isBatchOpen) this.#continue(request, may.retry);
+    else this.#begin(server, request, may, deferred);
     this.hasExecuted ||= request.isExecuting;
     this.#copyEndsAhead += request.copyEnds;
     if (request.pinsUnparsed) this.#state.pins.add('unparsed');
@@ -75,15 +82,15 @@ export class Transmission {
   #begin(
     server: ServerConnection,
     request: Request,
-    mayRetry: boolean,
+    may: Leave,
     deferred: readonly string[],
   ): void {
-    this.canRunAgain = mayRetry;
+    this.canRunAgain = may.retry;
     this.#session.statements.settle();
     this.sawError = false;
     this.hasExecuted = false;
     this.#copyEndsAhead = 0;
-    this.exchange.reset(mayRetry && request.isExecuting);
+    this.exchange.reset((may.retry && request.isExecuting) || may.renew);
     bringSettings(server, this.#state.settings);
     if (request.sqlNames.length > 0 && server.txStatus !== TxStatus.Failed) {
       const { statements } = this.#session;

@@ -14,6 +14,17 @@ describe('prepared texts', () => {
     expect(new Set([one.name, odd.name]).size).toBe(2);
   });
 
+  it('are not shared by scopes that make other things of them', () => {
+    const texts = new PreparedTexts();
+    const one = texts.use(body('select 1'), 'one');
+    const other = texts.use(body('select 1'), 'other');
+    expect(other.name).not.toBe(one.name);
+    texts.drop(one);
+    texts.drop(other);
+    expect(texts.use(body('select 1'), 'one')).toBe(one);
+    expect(texts.use(body('select 1'), 'other')).toBe(other);
+  });
+
   it('keep their name when their last user has gone: servers still have them', () => {
     const texts = new PreparedTexts();
     const one = texts.use(body('select 1'));

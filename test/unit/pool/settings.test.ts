@@ -12,6 +12,16 @@ import { GucModel } from '../session/guc-model.ts';
 const of = (entries: Record<string, string>) =>
   Settings.of(Object.entries(entries).map(([name, v]) => [name, settingFromSet(name, `'${v}'`)]));
 
+describe('what parsing looks at', () => {
+  it('is told apart by the settings that matter to it, and no others', () => {
+    expect(of({ application_name: 'x', work_mem: 'x' }).parsingKey).toBe(Settings.none.parsingKey);
+    expect(of({ search_path: 'x' }).parsingKey).not.toBe(Settings.none.parsingKey);
+    expect(of({ search_path: 'x', work_mem: 'x', timezone: 'x' }).parsingKey).toBe(
+      of({ timezone: 'x', application_name: 'x', search_path: 'x' }).parsingKey,
+    );
+  });
+});
+
 describe('a setting', () => {
   it('from SET keeps the SQL text and knows the plain value', () => {
     expect(settingFromSet('work_mem', "'64MB'")).toEqual({

@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { ProxyError } from '../../../src/errors.ts';
 import { Exchange } from '../../../src/pool/exchange.ts';
 import { PreparedTexts } from '../../../src/pool/prepared.ts';
+import { Settings } from '../../../src/pool/settings.ts';
 import { Frontend } from '../../../src/protocol/codes.ts';
 import { errorField } from '../../../src/protocol/fields.ts';
 import { FrameScanner, frontendLengthMax, Scan } from '../../../src/protocol/frames.ts';
@@ -10,11 +11,14 @@ import * as frontend from '../../../src/protocol/frontend.ts';
 import { Classifier } from '../../../src/router/classifier.ts';
 import { loadParser } from '../../../src/router/parser.ts';
 import { BatchBuilder, type BuilderSession } from '../../../src/session/batch-builder.ts';
+import { ParseScope } from '../../../src/session/parse-scope.ts';
 import { type Classify, Request } from '../../../src/session/request.ts';
+import { SessionState } from '../../../src/session/session-state.ts';
 import { ClientStatements } from '../../../src/session/statements.ts';
 import { fakeServer, frameTypes, RecordingSink } from '../pool/fake-server.ts';
 import { catalog } from '../router/catalog.ts';
 import { ExtendedModel, failingText, unparsableText } from './extended-model.ts';
+import { readSettings } from './policies.ts';
 
 beforeAll(loadParser);
 
@@ -40,6 +44,7 @@ class Session implements BuilderSession {
   readonly statements: ClientStatements;
   readonly texts: PreparedTexts;
   readonly statementsMax: number;
+  readonly scope: ParseScope;
   knowsServerNames = false;
   get isBatchOpen(): boolean {
     return this.#isOpen;
@@ -55,6 +60,7 @@ class Session implements BuilderSession {
     this.texts = texts;
     this.statementsMax = statementsMax;
     this.statements = new ClientStatements(texts);
+    this.scope = new ParseScope(texts, 'app', new SessionState(Settings.none, readSettings()));
     this.sink.ready = () => {
       if (this.sink.events.includes('refused')) this.#connection!.prepared.unnamed = null;
       this.sink.events.length = 0;

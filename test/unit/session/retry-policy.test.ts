@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { Backend } from '../../../src/protocol/codes.ts';
 import { message } from '../../../src/protocol/writer.ts';
-import { retryFor } from '../../../src/session/retry-policy.ts';
+import { isStalePlan, retryFor } from '../../../src/session/retry-policy.ts';
 
 function refusal(sqlstate: string, routine = 'someRoutine'): Buffer {
   return message(Backend.ErrorResponse, (writer) => {
@@ -25,6 +25,14 @@ it.each([
 ] as const)('%s: %s', (sqlstate, retry) => {
   const frame = refusal(sqlstate);
   expect(retryFor(frame, 0, frame.length, false)).toBe(retry);
+});
+
+it('a plan that is older than the catalog is old everywhere', () => {
+  const frame = refusal('0A000', 'RevalidateCachedQuery');
+  expect(isStalePlan(frame, 0, frame.length)).toBe(true);
+  expect(retryFor(frame, 0, frame.length, false)).toBeNull();
+  const other = refusal('0A000');
+  expect(isStalePlan(other, 0, other.length)).toBe(false);
 });
 
 it.each(['GetNewTransactionId', 'AssignTransactionId', 'GetNewObjectId'])(
