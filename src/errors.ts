@@ -33,12 +33,6 @@ export const errorTemplates = {
     severity: 'FATAL',
     message: 'password authentication failed for user "%s"',
   },
-  replicationUnsupported: {
-    sqlstate: '0A000',
-    severity: 'FATAL',
-    message: 'replication connections are not supported by Tidemark',
-    hint: 'Connect the replication client to the primary directly.',
-  },
   loginTimeout: {
     sqlstate: '08P01',
     severity: 'FATAL',

@@ -183,6 +183,7 @@ class RunningProxy {
   #leaveFormerPrimaries(): void {
     for (const { node, role } of this.monitor.nodes) {
       if (role === 'down' || role === 'fenced') this.#cluster.closeNode(node, 'node-down', true);
+      if (role !== 'primary') this.#listener?.leaveNode(node);
     }
   }
 
@@ -193,6 +194,7 @@ class RunningProxy {
       if (event.node !== -1) this.#leaveFormerPrimaries();
     } else if (event.type === 'node-fenced') {
       this.#cluster.closeNode(event.node, 'node-down', true);
+      this.#listener?.leaveNode(event.node);
     } else if (event.type === 'node-down') {
       // What runs on a primary may still be committed and acknowledged; a read runs elsewhere.
       const wasPrimary = event.node === this.monitor.primary();

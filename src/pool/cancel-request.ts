@@ -1,9 +1,15 @@
 import { connect } from 'node:net';
 import { cancelRequest } from '../protocol/frontend.ts';
-import type { ServerConnection } from './server-connection.ts';
 
 /** How long a cancel request may take before it is given up. */
 const cancelTimeoutMs = 5_000;
+
+/** A backend with its key. */
+export interface CancelTarget {
+  readonly pid: number;
+  readonly secret: Buffer;
+  cancelsInFlight: number;
+}
 
 /**
  * Asks a server to cancel what a backend of its runs. Calls back when the server has closed the
@@ -13,7 +19,7 @@ const cancelTimeoutMs = 5_000;
  */
 export function sendCancelRequest(
   address: { readonly host: string; readonly port: number },
-  target: ServerConnection,
+  target: CancelTarget,
   finished: () => void,
 ): void {
   target.cancelsInFlight += 1;

@@ -24,6 +24,8 @@ export interface ClientLogin {
   readonly user: string;
   /** Defaults to the user's name. */
   readonly database: string;
+  /** Of the startup parameter of that name: null is an ordinary session. */
+  readonly replication: 'physical' | 'logical' | null;
   /** Startup parameters other than user, database and replication: settings and `options`. */
   readonly params: ReadonlyMap<string, string>;
   /** Since 2 the client takes cancel keys of up to 256 bytes; before, of exactly 4. */
@@ -86,11 +88,12 @@ async function readPastEncryptionRequests(
   }
 }
 
-function refuseReplication(params: ReadonlyMap<string, string>): void {
+/** As ProcessStartupPacket reads it (backend_startup.c). */
+function replicationOf(params: ReadonlyMap<string, string>): ClientLogin['replication'] {
   const replication = params.get('replication');
-  const wanted = replication === 'database' ? true : parseBool(replication ?? 'off');
-  if (wanted === false) return;
-  if (wanted === true) throw new ProxyError('replicationUnsupported');
+  if (replication === 'database') return 'logical';
+  const wanted = parseBool(replication ?? 'off');
+  if (wanted !== null) return wanted ? 'physical' : null;
   throw new ProxyError(
     'invalidSetting',
     'replication',
@@ -102,7 +105,7 @@ function refuseReplication(params: ReadonlyMap<string, string>): void {
 /** Settles version and options, then who wants in; what is not supported is refused here. */
 function negotiate(login: LoginSocket, startup: StartupMessage): Omit<ClientLogin, 'rest'> {
   const { params, protocolOptions } = startup;
-  refuseReplication(params);
+  const replication = replicationOf(params);
   const protocolMinor = Math.min(startup.minor, newestMinor);
   // As in ProcessStartupPacket, 3.1 is taken at its word: an answer with a version above the one
   // asked for is an error to libpq.
@@ -113,7 +116,7 @@ function negotiate(login: LoginSocket, startup: StartupMessage): Omit<ClientLogi
   if (user === '') throw new ProxyError('noUserName');
   const database = params.get('database') || user;
   for (const name of ['user', 'database', 'replication']) params.delete(name);
-  return { user, database, params, protocolMinor };
+  return { user, database, replication, params, protocolMinor };
 }
 
 async function logIn(

@@ -3,7 +3,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import type { Address } from '../config.ts';
 import { ProxyError } from '../errors.ts';
 import { closeSocket } from '../pool/close-socket.ts';
-import { ServerLoginError } from '../pool/server-handshake.ts';
+import { ServerConnectError, ServerLoginError } from '../pool/server-handshake.ts';
 import {
   backendKeyData,
   errorResponse,
@@ -15,6 +15,7 @@ import type { ClientAuthentication } from './client-auth.ts';
 import { type ClientLogin, clientHandshake } from './client-handshake.ts';
 import { ClientSession } from './client-session.ts';
 import { ReadSettings } from './read-settings.ts';
+import { connectReplication, ReplicationSession } from './replication-session.ts';
 import type { SessionContext } from './session-context.ts';
 import { reportedAtLogin } from './session-login.ts';
 import { SessionState } from './session-state.ts';
@@ -31,7 +32,8 @@ export class Listener {
   readonly #context: SessionContext;
   readonly #authentication: ClientAuthentication;
   readonly #server: Server;
-  readonly #cancelKeys = new CancelKeys<ClientSession>();
+  readonly #cancelKeys = new CancelKeys<ClientSession | ReplicationSession>();
+  readonly #replications = new Set<ReplicationSession>();
   readonly #sockets = new Set<Socket>();
   #isDraining = false;
   #opened: () => void = () => {};
@@ -69,6 +71,12 @@ export class Listener {
     this.#opened();
     this.#server.close();
     for (const session of [...this.sessions]) session.drain();
+    for (const session of this.#replications) session.end();
+  }
+
+  /** The node is not the primary any more: nobody may replicate from it. */
+  leaveNode(node: number): void {
+    for (const session of this.#replications) if (session.node === node) session.end();
   }
 
   /** Ends every session now. */
@@ -105,14 +113,19 @@ export class Listener {
     if (login === null) return;
     await this.#isOpen;
     try {
-      if (this.sessions.size >= clients.max) {
+      if (this.sessions.size + this.#replications.size >= clients.max) {
         throw new ProxyError('tooManyClients', `clients.max is ${clients.max}`);
       }
       if (this.#isDraining) throw new ProxyError('shuttingDown');
-      await this.#openSession(socket, login);
+      if (login.replication === null) await this.#openSession(socket, login);
+      else await this.#openReplication(socket, login);
     } catch (error) {
-      if (!(error instanceof ProxyError || error instanceof ServerLoginError)) throw error;
-      this.#refuse(socket, login, error);
+      const refusal =
+        error instanceof ServerConnectError
+          ? new ProxyError('connectFailed', error.message)
+          : error;
+      if (!(refusal instanceof ProxyError || refusal instanceof ServerLoginError)) throw error;
+      this.#refuse(socket, login, refusal);
     }
   }
 
@@ -148,6 +161,30 @@ export class Listener {
     socket.write(Buffer.concat(greeting));
     session.start(login.rest);
     if (this.#isDraining) session.drain();
+  }
+
+  async #openReplication(socket: Socket, login: ClientLogin): Promise<void> {
+    const server = await connectReplication(login, this.#context);
+    if (socket.destroyed || this.#isDraining) {
+      server.socket.destroy();
+      if (this.#isDraining) throw new ProxyError('shuttingDown');
+      return;
+    }
+    const { holder: session, key } = this.#cancelKeys.issue(
+      login.protocolMinor,
+      (pid) =>
+        new ReplicationSession({
+          socket,
+          server,
+          address: this.#context.cluster.nodes[server.node]!,
+          closed: (closed) => {
+            this.#replications.delete(closed);
+            this.#cancelKeys.revoke(pid);
+          },
+        }),
+    );
+    this.#replications.add(session);
+    session.start(key, login.rest);
   }
 
   /** As PostgreSQL words it, and always fatal: the session has not begun. */

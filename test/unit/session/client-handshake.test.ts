@@ -144,6 +144,7 @@ describe('a login by trust', () => {
     expect(login).toEqual({
       user: 'app',
       database: 'shop',
+      replication: null,
       params: new Map([['application_name', 'test']]),
       protocolMinor: 0,
       rest: frontend.query('select 1'),
@@ -153,6 +154,16 @@ describe('a login by trust', () => {
     expectNoListeners(tried.server);
     await new Promise(setImmediate);
     expect(tried.server.listenerCount('error')).toBe(0);
+  });
+
+  it.each([
+    ['database', 'logical'],
+    ['on', 'physical'],
+    ['0', null],
+  ] as const)('reads replication=%s as %s', async (replication, kind) => {
+    const tried = await attempt(trust);
+    tried.client.write(startup({ replication }));
+    expect(await tried.login).toMatchObject({ replication: kind, params: new Map() });
   });
 
   it('names the database after the user where none is given', async () => {
@@ -290,16 +301,6 @@ describe('a startup packet is refused', () => {
 
   it.each<[string, Record<string, string>, string]>([
     ['without a user', { user: '' }, '28000 no PostgreSQL user name specified in startup packet'],
-    [
-      'for replication',
-      { replication: 'database' },
-      '0A000 replication connections are not supported by Tidemark',
-    ],
-    [
-      'for physical replication',
-      { replication: 'true' },
-      '0A000 replication connections are not supported by Tidemark',
-    ],
     [
       'with nonsense for replication',
       { replication: 'maybe' },
