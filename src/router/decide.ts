@@ -6,7 +6,7 @@ import type {
   TransactionStmt,
 } from 'libpg-query';
 
-import { session, write } from './classes.ts';
+import { combined, session, write } from './classes.ts';
 import { inspect, temporaryScope } from './inspect.ts';
 import { type PlainStatement, plainStatements } from './plain-statements.ts';
 import { classifyCopy, classifyExplain, classifyModification, classifySelect } from './queries.ts';
@@ -150,8 +150,9 @@ function classifyExecute({ name, params }: ExecuteStmt, catalog: Catalog): State
 }
 
 function ddlEffect(node: Node, temporary: ReturnType<typeof temporaryScope>): Effect | null {
-  if (temporary === 'session') return pin('temp-table');
-  return 'DropStmt' in node ? review(false) : executedIn(node);
+  const effects = temporary === 'session' ? [pin('temp-table')] : [];
+  const other = 'DropStmt' in node ? review(false) : executedIn(node);
+  return combined(other === null ? effects : [...effects, other]);
 }
 
 /** CREATE TABLE AS EXECUTE. */

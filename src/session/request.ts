@@ -97,6 +97,8 @@ export class Request {
   readonly learnable: Classified[] = [];
   /** Names by which it speaks of statements that SQL can speak of: PREPARE, EXECUTE, DEALLOCATE. */
   readonly sqlNames: string[] = [];
+  /** Code that nobody has read may speak of any of them, and so may a list of them all. */
+  mayNameAny = false;
   /** COMMIT or ROLLBACK was among its statements so far. */
   #isBehindEnd = false;
 
@@ -131,6 +133,7 @@ export class Request {
     this.failure = null;
     this.learnable.length = 0;
     if (this.sqlNames.length > 0) this.sqlNames.length = 0;
+    this.mayNameAny = false;
   }
 
   /** It makes statements that other sessions may have made before. */
@@ -236,7 +239,9 @@ export class Request {
       case Frontend.Bind: {
         const { portal, statement } = bindFields.read(buffer, start, end);
         if (statements.sql(statement) !== undefined) this.sqlNames.push(statement);
-        statements.bindPortal(portal, this.#find(statement, statements));
+        const bound = this.#find(statement, statements);
+        if (bound?.classified.hasEffects) this.#nameStatements(bound.classified);
+        statements.bindPortal(portal, bound);
         return;
       }
       case Frontend.Execute: {
@@ -253,8 +258,11 @@ export class Request {
       case Frontend.Close:
         targetFields.read(buffer, start, end);
         if (targetFields.kind !== TargetKind.Portal) {
-          if (statements.sql(targetFields.name) !== undefined)
-            this.sqlNames.push(targetFields.name);
+          const { name } = targetFields;
+          if (statements.sql(name) !== undefined) this.sqlNames.push(name);
+          // What an EXECUTE returns is what the statement returns that it names.
+          const named = this.#find(name, statements);
+          if (named?.classified.hasEffects) this.#nameStatements(named.classified);
         } else if (type === Frontend.Close) {
           statements.bindPortal(targetFields.name, undefined);
         }
@@ -363,19 +371,43 @@ export class Request {
       if (access !== 'write') continue;
       if (this.access === 'read') this.reason = reason;
       this.access = 'write';
+      if (reason !== null && unseenReasons.has(reason)) this.mayNameAny = true;
     }
   }
 
   #nameStatements({ statements }: Classified): void {
-    for (const { effect } of statements) {
-      if (effect === null) continue;
-      const { kind } = effect;
-      if (kind === 'prepare' || kind === 'execute') this.sqlNames.push(nameOnWire(effect.name));
-      else if (kind === 'deallocate' && effect.name !== null)
-        this.sqlNames.push(nameOnWire(effect.name));
+    for (const { effect } of statements) if (effect !== null) this.#nameStatement(effect);
+  }
+
+  #nameStatement(effect: Effect): void {
+    switch (effect.kind) {
+      case 'prepare':
+      case 'execute':
+      case 'deallocate':
+        if (effect.name !== null) this.sqlNames.push(nameOnWire(effect.name));
+        return;
+      case 'several':
+        for (const one of effect.effects) this.#nameStatement(one);
     }
   }
 }
+
+/** It runs functions whose text may hold an EXECUTE, or shows pg_prepared_statements. */
+const unseenReasons: ReadonlySet<PrimaryReason> = new Set([
+  'call-or-do',
+  'volatile-function',
+  'volatile-relation',
+  'volatile-operator',
+  'volatile-type',
+  'unknown-function',
+  'unknown-relation',
+  'unknown-operator',
+  'unknown-type',
+  'catalog-not-loaded',
+  'learned-write',
+  'primary-only-function',
+  'primary-only-relation',
+]);
 
 /** What is executed: for EXECUTE of a statement that the session has prepared, that statement. */
 function runBy(

@@ -7,6 +7,7 @@ import { bringClientNamed } from './client-named.ts';
 import { bringSettings, sendDeferred } from './in-front.ts';
 import type { Request } from './request.ts';
 import type { SessionState } from './session-state.ts';
+import type { ClientStatements } from './statements.ts';
 
 /** Why a request may be kept from its client until it has a result. */
 interface Leave {
@@ -92,9 +93,10 @@ export class Transmission {
     this.#copyEndsAhead = 0;
     this.exchange.reset((may.retry && request.isExecuting) || may.renew);
     bringSettings(server, this.#state.settings);
-    if (request.sqlNames.length > 0 && server.txStatus !== TxStatus.Failed) {
+    if (server.txStatus !== TxStatus.Failed) {
       const { statements } = this.#session;
-      bringClientNamed(server, request.sqlNames, statements, this.exchange);
+      const names = request.mayNameAny ? anyName(server, statements) : request.sqlNames;
+      if (names.length > 0) bringClientNamed(server, names, statements, this.exchange);
     }
     sendDeferred(server, deferred);
   }
@@ -137,4 +139,9 @@ export class Transmission {
     for (const text of this.#borrowed) this.#session.texts.drop(text);
     this.#borrowed = [];
   }
+}
+
+/** Those that the session has made, and those that others have and it must not find. */
+function anyName({ prepared }: ServerConnection, statements: ClientStatements): readonly string[] {
+  return [...new Set([...statements.sqlNames, ...prepared.clientNames])];
 }

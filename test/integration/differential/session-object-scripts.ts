@@ -1,4 +1,4 @@
-import { B, CS, DS, E, P, pinned, q, run, type Script, script, x } from './script.ts';
+import { B, CS, DP, DS, E, P, pinned, q, run, type Script, script, x } from './script.ts';
 
 export const sessionObjectScripts: readonly Script[] = [
   pinned(
@@ -123,6 +123,47 @@ export const sessionObjectScripts: readonly Script[] = [
       q('prepare s1 as select 2'),
       q('execute s1'),
       x(B('s1'), E()),
+    ),
+  ),
+  script(
+    'what an EXECUTE returns',
+    q('prepare two as select 1 as first, 2 as second'),
+    x(P('', 'execute two')),
+    x(DS()),
+    x(P('named', 'execute two')),
+    x(DS('named')),
+    x(B('named'), DP()),
+  ),
+  script(
+    'EXECUTE in code',
+    q('prepare answer (int) as select $1 + 40'),
+    q('select 1'),
+    q(`create function run_it() returns int language plpgsql as
+       $$ declare r int; begin execute 'execute answer (2)' into r; return r; end $$`),
+    q('select run_it()'),
+  ),
+  script(
+    'EXECUTE in a block',
+    q('prepare answer as select 42'),
+    q('select 1'),
+    q(`do $$ declare r int; begin execute 'execute answer' into r; raise notice '%', r; end $$`),
+    q('deallocate answer'),
+    q(`do $$ declare r int; begin execute 'execute answer' into r; raise notice '%', r; end $$`),
+  ),
+  script(
+    'the list of prepared statements',
+    q('prepare listed as select 42'),
+    q('select 1'),
+    q('select name, statement from pg_prepared_statements where from_sql'),
+    q('deallocate listed'),
+    q('select name, statement from pg_prepared_statements where from_sql'),
+  ),
+  pinned(
+    script(
+      'a temporary table of what an EXECUTE returns',
+      q('prepare two as select 1 as first, 2 as second'),
+      q('create temp table tmp as execute two'),
+      q('select * from tmp'),
     ),
   ),
   pinned(
