@@ -84,7 +84,7 @@ export type TreeRow = readonly [
   references: string,
 ];
 
-/** A relation that has columns of certain types. */
+/** A relation that has columns of certain types, or whose rows are one of them. */
 export type ColumnRow = readonly [
   relation: number,
   schema: string,

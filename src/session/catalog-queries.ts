@@ -197,12 +197,14 @@ export const catalogParts = [
   null,
 ] as const;
 
-/** $1: an array of types. */
+/** $1: an array of types, of which a relation may have columns, or be rows. */
 export const columnsSql = `
   SELECT c.oid, n.nspname, c.relname, c.relkind <> 'c', c.reltype, coalesce(t.typarray, 0)
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_catalog.pg_type t ON t.oid = c.reltype
   WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p', 'c') AND c.${isShared}
-    AND EXISTS (SELECT FROM pg_catalog.pg_attribute a
-                WHERE a.attrelid = c.oid AND a.atttypid = ANY($1::oid[]) AND NOT a.attisdropped)`;
+    AND (c.reltype = ANY($1::oid[])
+         OR EXISTS (SELECT FROM pg_catalog.pg_attribute a
+                    WHERE a.attrelid = c.oid AND a.atttypid = ANY($1::oid[])
+                      AND NOT a.attisdropped))`;

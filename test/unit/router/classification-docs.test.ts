@@ -1,41 +1,10 @@
-import { readFileSync } from 'node:fs';
-
 import { beforeAll, describe, expect, it } from 'vitest';
 
 import { Classifier } from '../../../src/router/classifier.ts';
 import { loadParser } from '../../../src/router/parser.ts';
 import type { StatementClass } from '../../../src/router/statement.ts';
+import { classificationRows } from '../../support/classification-docs.ts';
 import { catalog, describeOutcome } from './catalog.ts';
-
-/** Columns may be padded. */
-const HEADER = /^\| Statement +\| Class +\| Reason +\| Effect +\| READ ONLY +\| By hint +\|$/;
-
-interface Row {
-  readonly sql: string;
-  readonly cells: readonly string[];
-}
-
-/** The rows of the tables in docs/classification.md that begin with HEADER. */
-function rowsOf(markdown: string): Row[] {
-  const rows: Row[] = [];
-  let inTable = false;
-  for (const line of markdown.split('\n')) {
-    if (HEADER.test(line)) inTable = true;
-    else if (!line.startsWith('|')) inTable = false;
-    else if (inTable && !/^\| *---/.test(line)) {
-      const [statement, ...cells] = line
-        .split(/(?<!\\)\|/)
-        .slice(1, -1)
-        .map((cell) => cell.trim().replaceAll('\\|', '|'));
-      rows.push({ sql: statement!.slice(1, -1), cells });
-    }
-  }
-  return rows;
-}
-
-const rows = rowsOf(
-  readFileSync(new URL('../../../docs/classification.md', import.meta.url), 'utf8'),
-);
 
 function describeReadOnly({ replicaSafeInTransaction, prefersPrimary }: StatementClass): string {
   if (!replicaSafeInTransaction) return 'no';
@@ -46,10 +15,10 @@ describe('docs/classification.md', () => {
   beforeAll(loadParser);
 
   it('has the tables that this test runs', () => {
-    expect(rows.length).toBeGreaterThan(150);
+    expect(classificationRows.length).toBeGreaterThan(150);
   });
 
-  it.each(rows)('$sql', ({ sql, cells }) => {
+  it.each(classificationRows)('$sql', ({ sql, cells }) => {
     const text = Buffer.from(sql);
     const { statements } = new Classifier({ catalog }).classify(text, 0, text.length);
     expect(statements).toHaveLength(1);
