@@ -80,6 +80,22 @@ export class Cluster {
     }
   }
 
+  /** Closes the connections to this database that nobody uses, so that it can be dropped or copied. */
+  vacate(database: string): void {
+    for (const pools of this.#pools) {
+      for (const { login, pool } of pools.values()) {
+        if (login.database === database) pool.retire('database-wanted');
+      }
+    }
+  }
+
+  /** Connections that are opened from now on begin with other settings than those there are. */
+  changeDefaults(): void {
+    for (const pools of this.#pools) {
+      for (const { pool } of pools.values()) pool.retire('defaults-changed');
+    }
+  }
+
   entries(): PoolEntry[] {
     return this.#pools.flatMap((pools, node) =>
       [...pools.values()].map(({ login, pool }) => ({

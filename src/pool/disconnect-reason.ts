@@ -9,4 +9,6 @@ export type DisconnectReason =
   | 'client-left'
   | 'session-state'
   | 'node-down'
+  | 'database-wanted'
+  | 'defaults-changed'
   | 'shutdown';

@@ -151,8 +151,16 @@ function classifyExecute({ name, params }: ExecuteStmt, catalog: Catalog): State
 
 function ddlEffect(node: Node, temporary: ReturnType<typeof temporaryScope>): Effect | null {
   const effects = temporary === 'session' ? [pin('temp-table')] : [];
-  const other = 'DropStmt' in node ? review(false) : executedIn(node);
+  const other = effectOfDdl(node);
   return combined(other === null ? effects : [...effects, other]);
+}
+
+function effectOfDdl(node: Node): Effect | null {
+  if ('DropStmt' in node) return review(false);
+  if ('AlterRoleSetStmt' in node || 'AlterDatabaseSetStmt' in node) {
+    return { kind: 'change-defaults' };
+  }
+  return executedIn(node) ?? vacatedBy(node);
 }
 
 /** CREATE TABLE AS EXECUTE. */
@@ -160,6 +168,32 @@ function executedIn(node: Node): Effect | null {
   const query = 'CreateTableAsStmt' in node ? node.CreateTableAsStmt.query : undefined;
   if (query === undefined || !('ExecuteStmt' in query)) return null;
   return { kind: 'execute', name: query.ExecuteStmt.name ?? '', isRead: false };
+}
+
+/** What CREATE DATABASE copies, and what is dropped, renamed or moved, must not be in use. */
+function vacatedBy(node: Node): Effect | null {
+  const vacate = (database = ''): Effect => ({ kind: 'vacate', database });
+  if ('CreatedbStmt' in node)
+    return vacate(option(node.CreatedbStmt.options, 'template') ?? 'template1');
+  if ('DropdbStmt' in node) return vacate(node.DropdbStmt.dbname);
+  if ('AlterDatabaseStmt' in node) {
+    const { dbname, options } = node.AlterDatabaseStmt;
+    return option(options, 'tablespace') === null ? null : vacate(dbname);
+  }
+  if ('RenameStmt' in node && node.RenameStmt.renameType === 'OBJECT_DATABASE') {
+    return vacate(node.RenameStmt.subname);
+  }
+  return null;
+}
+
+/** The text of an option in a list of them; null: it is not there. */
+function option(options: readonly Node[] | undefined, name: string): string | null {
+  for (const one of options ?? []) {
+    if (!('DefElem' in one) || one.DefElem.defname !== name) continue;
+    const { arg } = one.DefElem;
+    return arg !== undefined && 'String' in arg ? (arg.String.sval ?? '') : '';
+  }
+  return null;
 }
 
 function decidePlain(node: Node): StatementClass {

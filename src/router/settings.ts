@@ -195,10 +195,13 @@ export function setConfigEffect(args: readonly Node[]): Effect | null {
   const [nameNode, valueNode, localNode] = args;
   const name = constantText(nameNode)?.toLowerCase() ?? null;
   const local = booleanConstant(localNode);
-  if (name === null || local === null || OF_TRANSACTION.has(name)) return PIN;
+  if (name === null || OF_TRANSACTION.has(name)) return PIN;
   const value = constantText(valueNode);
-  // A value that is not known here, but that the end of the transaction takes back.
-  if (value === null) return local && isPortable(name) ? null : PIN;
+  if (local === null || value === null) {
+    // What the end of the transaction takes back is nobody's business.
+    if (local === true && isPortable(name)) return null;
+    return isPortable(name) ? { kind: 'set-unknown', name } : PIN;
+  }
   return setEffect(name, flatValue(name, value), local);
 }
 

@@ -87,6 +87,12 @@ export type Effect =
     }
   /** EXECUTE, also within another statement. `isRead`: a read, if the prepared statement is one. */
   | { readonly kind: 'execute'; readonly name: string; readonly isRead: boolean }
+  /** It needs a database that nobody is connected to: as template, to be dropped or renamed. */
+  | { readonly kind: 'vacate'; readonly database: string }
+  /** New connections begin with other settings: ALTER ROLE or DATABASE ... SET. */
+  | { readonly kind: 'change-defaults' }
+  /** set_config of this setting to a value, or for a time, that only the server knows. */
+  | { readonly kind: 'set-unknown'; readonly name: string }
   /** SELECT pg_backend_pid(): the client knows itself by the number in its cancel key. */
   | { readonly kind: 'backend-pid'; readonly column: string }
   /** SHOW of a tidemark.* name (lower case): the proxy answers it itself. */

@@ -46,6 +46,11 @@ export class Aftermath {
     return this.#reports || channels.areChanging || (hasNotified && channels.size > 0);
   }
 
+  /** The server is being asked what the session left there. */
+  get isAsking(): boolean {
+    return this.#isAsking;
+  }
+
   /** Nobody else may have the server connection now: what the session left there is not known. */
   get isOpen(): boolean {
     return this.#isAsking || this.#state.pins.areDoubtful;
@@ -74,7 +79,7 @@ export class Aftermath {
     this.#isAsking = true;
     ask(server, state.pins.question(server.prepared.clientNames), (rows) => {
       this.#isAsking = false;
-      state.pins.settle(rows);
+      state.learn(state.pins.settle(rows), server);
       free();
     });
     return true;

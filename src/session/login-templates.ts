@@ -20,6 +20,11 @@ export class LoginTemplates {
     return this.#templates.get(key(user, database, settingsKey)) ?? null;
   }
 
+  /** What servers report may have changed. */
+  clear(): void {
+    this.#templates.clear();
+  }
+
   set(
     user: string,
     database: string,

@@ -30,6 +30,8 @@ const askable = [
 export class Pins {
   readonly #reasons = new Set<PinReason>();
   #areDoubtful = false;
+  /** Settings that a statement has given a value which only the server knows. */
+  readonly #unknownSettings = new Set<string>();
 
   get size(): number {
     return this.#reasons.size;
@@ -62,28 +64,48 @@ export class Pins {
     this.#areDoubtful = true;
   }
 
+  /** This setting was given a value that only the server knows. */
+  addUnknownSetting(name: string): void {
+    this.#unknownSettings.add(name);
+    this.#areDoubtful = true;
+  }
+
   /** DISCARD ALL completed. */
   discard(): void {
+    this.#unknownSettings.clear();
     for (const reason of discardable) this.#reasons.delete(reason);
   }
 
   /** What to ask; the answer goes to `settle`. `known`: SQL PREPARE names that are no reason. */
   question(known: Iterable<string>): string {
     this.#areDoubtful = false;
-    return question(known);
+    const values = [...this.#unknownSettings].map(
+      (name) => `, pg_catalog.current_setting(${quoteLiteral(name)}, true)`,
+    );
+    return question(known) + values.join('');
   }
 
-  /** The answer to the question; null: there was none, so nothing is known to be gone. */
-  settle(rows: readonly TextRow[] | null): void {
+  /**
+   * The answer to the question; null: there was none, so nothing is known to be gone. Returns the
+   * values of the settings that were not known.
+   */
+  settle(rows: readonly TextRow[] | null): ReadonlyMap<string, string | null> {
     const row = rows?.[0];
+    const values = new Map<string, string | null>();
     if (row === undefined) {
-      this.#areDoubtful = this.#reasons.size > 0;
-      return;
+      this.#areDoubtful = this.#reasons.size > 0 || this.#unknownSettings.size > 0;
+      return values;
     }
     for (const [index, reason] of askable.entries()) {
       if (row[index] === 't') this.#reasons.add(reason);
       else this.#reasons.delete(reason);
     }
+    for (const [index, name] of [...this.#unknownSettings].entries()) {
+      if (askable.length + index >= row.length) break;
+      values.set(name, row[askable.length + index] ?? null);
+      this.#unknownSettings.delete(name);
+    }
+    return values;
   }
 }
 

@@ -49,10 +49,14 @@ export class RequestRunner implements ReplySink, BuilderSession {
   #wasInTransaction = false;
   /** The request waits for the answers to the parts of its batch before it. */
   #awaitsAnswers = false;
+  /** The request waits for its session to be free of the replica it is on. */
+  #waitsToMove = false;
   /** A cancel request came for the request that is under way. */
   #isCancelled = false;
   /** The running transaction has changed what the catalog says; it counts when it commits. */
   #hasChangedCatalog = false;
+  /** It has changed what new connections begin with. */
+  #hasChangedDefaults = false;
 
   constructor(
     context: SessionContext,
@@ -113,12 +117,16 @@ export class RequestRunner implements ReplySink, BuilderSession {
   /** Runs a request: on the server the session holds, else wherever it belongs. */
   run(request: Request): void {
     this.#request = request;
+    for (const database of request.vacates) this.#context.cluster.vacate(database);
     this.#isCancelled = false;
     this.#placer.begin();
     const isBegun = this.deferred.length === 0 || this.#sent.isBatchOpen;
     this.#wasInTransaction = this.#state.inTransaction && isBegun;
     if (this.#placed === null) {
       this.#place(request);
+    } else if (this.#aftermath.isAsking && !this.#placed.isPrimary) {
+      // Nothing but the question ties the session to a replica.
+      this.#waitsToMove = true;
     } else if (this.#mustMove(request, this.#placed)) {
       this.#moveBatch(request, this.#placed);
     } else {
@@ -439,6 +447,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
       );
     }
     this.#hasChangedCatalog ||= request.ddl;
+    this.#hasChangedDefaults ||= request.changesDefaults;
     this.#placer.destination.answered(request, placed, this.#mayHaveWritten(request, placed));
     if (status === TxStatus.Idle) {
       if (this.#hasChangedCatalog) {
@@ -446,6 +455,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
         this.#placer.destination.awaitCatalog(known);
       }
       this.#hasChangedCatalog = false;
+      if (this.#hasChangedDefaults) this.#changeDefaults();
       this.statements.endTransaction();
       this.scope.ended();
       if (this.#holdsReady) {
@@ -455,6 +465,24 @@ export class RequestRunner implements ReplySink, BuilderSession {
       this.#releaseIfFree(placed.server);
     }
     this.#owner.answered();
+  }
+
+  #freed(server: ServerConnection): void {
+    const request = this.#request;
+    if (request === null || !this.#waitsToMove) {
+      this.#releaseIfFree(server);
+      return;
+    }
+    this.#waitsToMove = false;
+    this.#request = null;
+    this.#releaseIfFree(server);
+    this.run(request);
+  }
+
+  #changeDefaults(): void {
+    this.#hasChangedDefaults = false;
+    this.#context.cluster.changeDefaults();
+    this.#context.templates.clear();
   }
 
   #answerLater(server: ServerConnection): void {
@@ -477,7 +505,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     if (server.txStatus !== TxStatus.Idle || !server.isQuiet) return;
     // A COPY that failed has not ended the message that the client is sending.
     if (this.#owner.isMidMessage) return;
-    if (this.#aftermath.keepsServer(server, () => this.#releaseIfFree(server))) return;
+    if (this.#aftermath.keepsServer(server, () => this.#freed(server))) return;
     if (this.#state.pins.size === 0) this.#release(placed);
   }
 

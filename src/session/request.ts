@@ -99,6 +99,10 @@ export class Request {
   readonly sqlNames: string[] = [];
   /** Code that nobody has read may speak of any of them, and so may a list of them all. */
   mayNameAny = false;
+  /** Databases that nobody may be connected to when it runs. */
+  readonly vacates: string[] = [];
+  /** New connections begin with other settings afterwards. */
+  changesDefaults = false;
   /** COMMIT or ROLLBACK was among its statements so far. */
   #isBehindEnd = false;
 
@@ -134,6 +138,8 @@ export class Request {
     this.learnable.length = 0;
     if (this.sqlNames.length > 0) this.sqlNames.length = 0;
     this.mayNameAny = false;
+    if (this.vacates.length > 0) this.vacates.length = 0;
+    this.changesDefaults = false;
   }
 
   /** It makes statements that other sessions may have made before. */
@@ -346,6 +352,8 @@ export class Request {
       const { effect } = statement;
       if (statement.access !== 'session') this.sessionOnly = false;
       if (effect?.kind === 'begin') this.begins = effect;
+      else if (effect?.kind === 'vacate') this.vacates.push(effect.database);
+      else if (effect?.kind === 'change-defaults') this.changesDefaults = true;
       const { access, replicaSafeInTransaction } = runBy(statement, statements);
       if (access === 'write' && this.begins === null) this.writesBeforeBegin = true;
       if (statement.ddl) this.ddl = true;

@@ -8,6 +8,7 @@ import {
   type Setting,
   Settings,
   settingFromSet,
+  settingFromStartup,
 } from '../pool/settings.ts';
 import { TxStatus } from '../protocol/codes.ts';
 import type { Effect, TransactionModes } from '../router/statement.ts';
@@ -180,6 +181,9 @@ export class SessionState {
       case 'unlisten':
         this.#listen(effect, server);
         return;
+      case 'set-unknown':
+        this.pins.addUnknownSetting(effect.name);
+        return;
       case 'notify':
         this.hasNotified = true;
         return;
@@ -188,11 +192,25 @@ export class SessionState {
       case 'execute':
       case 'show':
       case 'backend-pid':
+      case 'vacate':
+      case 'change-defaults':
         return;
       case 'several':
         for (const one of effect.effects) this.apply(one, server, tag);
         return;
     }
+  }
+
+  /** The server has told the values of settings that it was given by a statement nobody could read. */
+  learn(values: ReadonlyMap<string, string | null>, server: ServerConnection): void {
+    for (const [name, value] of values) {
+      const setting = value === null ? undefined : settingFromStartup(name, value);
+      const change = (settings: Settings) =>
+        setting === undefined ? settings.without(name) : settings.with(name, setting);
+      this.settings = change(this.settings);
+      if (server.settings !== null) server.settings = change(server.settings);
+    }
+    this.#committed = this.settings;
   }
 
   /** ReadyForQuery came: `failed` says that an ErrorResponse came before it. */

@@ -223,6 +223,99 @@ describe('what keeps a server connection', () => {
   });
 });
 
+describe('settings whose values only the server knows', () => {
+  test('follow their session, on other connections too', async () => {
+    const single = await startTestProxy(cluster, { pool: { size: 1 } });
+    const read = "SELECT current_setting('app.tenant', true) AS tenant";
+    await withClients(
+      async (left, right) => {
+        for (const [client, tenant] of [
+          [left, "o'left"],
+          [right, 'right'],
+        ] as const) {
+          await client.query("SELECT set_config('app.tenant', $1, false)", [tenant]);
+        }
+        for (let round = 0; round < 3; round++) {
+          expect(await value(left, read)).toBe("o'left");
+          expect(await value(right, read)).toBe('right');
+          await left.query('INSERT INTO items VALUES ($1) ON CONFLICT DO NOTHING', [1000 + round]);
+          expect(await value(right, read)).toBe('right');
+        }
+        await left.query('BEGIN');
+        await left.query("SELECT set_config('app.tenant', $1, false)", ['undone']);
+        await left.query('ROLLBACK');
+        expect(await value(left, read)).toBe("o'left");
+        await left.query("SELECT set_config('app.tenant', $1, $2)", ['gone at once', true]);
+        expect(await value(left, read)).toBe("o'left");
+        await unpinned(left);
+      },
+      [single],
+      [single],
+    );
+    await single.stop();
+  });
+
+  test('do not keep a write on a replica', async () => {
+    await withClients(
+      async (client) => {
+        for (let round = 0; round < 20; round++) {
+          // Without waiting for the answers in between.
+          const answers = [
+            client.query("SELECT set_config('app.tenant', $1, false)", [String(round)]),
+            client.query("UPDATE items SET name = current_setting('app.tenant') WHERE id = 50"),
+            client.query('SELECT name FROM items WHERE id = 50'),
+          ];
+          const [, , read] = await Promise.all(answers);
+          expect(read!.rows).toEqual([{ name: String(round) }]);
+        }
+      },
+      [proxy],
+    );
+  });
+});
+
+describe('databases', () => {
+  test('are copied, renamed and dropped when their clients have gone', async () => {
+    await withClients(
+      async (client) => {
+        await client.query('CREATE DATABASE model_db');
+        await withClients(
+          (other) => other.query('CREATE TABLE t (n int)'),
+          [proxy, { database: 'model_db' }],
+        );
+        await client.query('CREATE DATABASE copied_db TEMPLATE model_db');
+        await withClients(
+          async (other) => expect(await value(other, 'SELECT count(*) FROM t')).toBe('0'),
+          [proxy, { database: 'copied_db' }],
+        );
+        await client.query('ALTER DATABASE copied_db RENAME TO renamed_db');
+        await client.query('DROP DATABASE renamed_db');
+        await client.query('DROP DATABASE model_db');
+      },
+      [proxy],
+    );
+  });
+
+  test('and roles give new sessions their new defaults', async () => {
+    await withClients(
+      async (client) => {
+        await client.query("ALTER ROLE CURRENT_USER SET work_mem TO '7MB'");
+        await withClients(
+          async (other) => {
+            await other.query('BEGIN');
+            await other.query('LOCK TABLE items IN ACCESS SHARE MODE');
+            expect(await value(other, 'SHOW work_mem')).toBe('7MB');
+            await other.query('COMMIT');
+          },
+          [proxy],
+        );
+        await client.query('ALTER ROLE CURRENT_USER RESET work_mem');
+      },
+      [proxy],
+    );
+  });
+});
+
 describe('SQL PREPARE', () => {
   const sole = (run: (client: pg.Client) => Promise<void>) => () => withClients(run, [proxy]);
 

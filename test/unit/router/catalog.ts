@@ -88,7 +88,10 @@ function describeEffect(effect: Effect | null): string {
       return `${effect.kind} ${effect.channel ?? 'all'}`;
     case 'prepare':
     case 'execute':
+    case 'set-unknown':
       return `${effect.kind} ${effect.name}`;
+    case 'vacate':
+      return `vacate ${effect.database}`;
     case 'begin':
     case 'set-transaction': {
       const modes = [
