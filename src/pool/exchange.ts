@@ -3,6 +3,12 @@ import { Op, type Step } from './step.ts';
 /** Replies without a result (notices, too) that are held back for a request that may run again. */
 const heldBytesMax = 256 * 1024;
 
+/** What a server said in a FATAL before it went away; without SQLSTATE: what the proxy says. */
+export interface LastWord {
+  readonly sqlstate: string;
+  readonly message: string;
+}
+
 /** Where the replies of an exchange go: the client session that asked. */
 export interface ReplySink {
   /** Takes whole frames or pieces of one, in order. False: stop reading until `resume`. */
@@ -28,9 +34,9 @@ export interface ReplySink {
   copyIn(exchange: Exchange): void;
   /** The connection went away before ReadyForQuery; `message` is the last word of the
    * server; `midFrame`: a frame was forwarded in part, so nothing more can be said to the client. */
-  lost(exchange: Exchange, message: string | null, midFrame: boolean): void;
+  lost(exchange: Exchange, word: LastWord | null, midFrame: boolean): void;
   /** The connection went away while it was checked out and nothing was expected. */
-  gone(): void;
+  gone(word: LastWord | null): void;
   /** The server's socket takes bytes again after `send` returned false. */
   drained(): void;
 }

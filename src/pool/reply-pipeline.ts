@@ -3,7 +3,7 @@ import { errorField, parameterStatusFields, readyStatus } from '../protocol/fiel
 import { ProtocolError } from '../protocol/protocol-error.ts';
 import { withNameInError } from '../protocol/rename.ts';
 import type { DisconnectReason } from './disconnect-reason.ts';
-import type { Exchange, ReplySink } from './exchange.ts';
+import type { Exchange, LastWord, ReplySink } from './exchange.ts';
 import type { PreparedOnServer } from './prepared.ts';
 import { Op, type Step } from './step.ts';
 
@@ -71,7 +71,7 @@ export class ReplyPipeline {
   /** The proxy's wording of an error, to go out behind the frames before it. */
   #replacement: Buffer | null = null;
   /** What the server said in a FATAL before it went away. */
-  lastWord: string | null = null;
+  lastWord: LastWord | null = null;
 
   constructor(owner: PipelineOwner) {
     this.#owner = owner;
@@ -360,7 +360,10 @@ export class ReplyPipeline {
     const severity = errorField(chunk, start, end, 'V') ?? errorField(chunk, start, end, 'S');
     if (severity === 'FATAL' || severity === 'PANIC') {
       // The server closes next; the sink hears of it by `lost`, with this message.
-      this.lastWord = errorField(chunk, start, end, 'M') ?? null;
+      this.lastWord = {
+        sqlstate: errorField(chunk, start, end, 'C') ?? '',
+        message: errorField(chunk, start, end, 'M') ?? '',
+      };
       return skipFrame;
     }
     if (exchange === undefined) return skipFrame;

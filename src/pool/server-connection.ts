@@ -137,7 +137,8 @@ export class ServerConnection implements PipelineOwner {
   close(reason: DisconnectReason, lastWord?: string): void {
     if (this.closedFor !== null) return;
     this.closedFor = reason;
-    const message = lastWord ?? this.#replies.lastWord;
+    const word =
+      lastWord === undefined ? this.#replies.lastWord : { sqlstate: '', message: lastWord };
     this.socket.destroy();
     const { isMidFrame } = this.#replies;
     const pending = this.#replies.abandon();
@@ -145,10 +146,10 @@ export class ServerConnection implements PipelineOwner {
     this.owner = null;
     this.onClosed?.(this, reason);
     for (const [index, exchange] of pending.entries()) {
-      if (exchange.sink !== null) exchange.sink.lost(exchange, message, index === 0 && isMidFrame);
+      if (exchange.sink !== null) exchange.sink.lost(exchange, word, index === 0 && isMidFrame);
       else exchange.finished?.(exchange, 0);
     }
-    if (pending.length === 0) owner?.gone();
+    if (pending.length === 0) owner?.gone(word);
   }
 
   quiet(): void {

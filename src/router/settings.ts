@@ -8,6 +8,12 @@ import type { Catalog, Effect, StatementClass, TransactionModes } from './statem
 
 const PIN: Effect = { kind: 'pin', reason: 'unknown-set' };
 
+/** Another user takes no role along (SetSessionAuthorization in miscinit.c). */
+const ANOTHER_USER: Effect = {
+  kind: 'several',
+  effects: [{ kind: 'set', name: 'role', value: "'none'", local: false }, PIN],
+};
+
 /**
  * Settings whose effect cannot be undone or repeated by SET on another connection: the user of the
  * session, and the state of its random generator.
@@ -57,12 +63,12 @@ export function classifySet(statement: VariableSetStmt): StatementClass {
 
 /** What pins the session must not happen on a replica: the pin would keep its writes there. */
 function settingClass(tag: string, effect: Effect): StatementClass {
-  if (effect.kind === 'pin') return write(tag, 'session-setting', { effect });
+  if (effect === PIN || effect === ANOTHER_USER) return write(tag, 'session-setting', { effect });
   return session(tag, 'session-setting', effect);
 }
 
 function resetEffect(name: string, local: boolean): Effect {
-  return isPortable(name) ? { kind: 'reset', name, local } : PIN;
+  return isPortable(name) ? { kind: 'reset', name, local } : notPortable(name, local);
 }
 
 function classifyValue(name: string, args: readonly Node[], local: boolean): StatementClass {
@@ -74,7 +80,12 @@ function classifyValue(name: string, args: readonly Node[], local: boolean): Sta
 }
 
 function setEffect(name: string, value: string | null, local: boolean): Effect {
-  return value !== null && isPortable(name) ? { kind: 'set', name, value, local } : PIN;
+  if (value === null || !isPortable(name)) return notPortable(name, local);
+  return { kind: 'set', name, value, local };
+}
+
+function notPortable(name: string, local: boolean): Effect {
+  return name === 'session_authorization' && !local ? ANOTHER_USER : PIN;
 }
 
 function isPortable(name: string): boolean {

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { ProxyError } from '../errors.ts';
 import type { Waiter } from '../lag/gate.ts';
 import { closeSocket } from '../pool/close-socket.ts';
+import type { LastWord } from '../pool/exchange.ts';
 import { ServerLoginError } from '../pool/server-handshake.ts';
 import { errorResponse, readyForQuery, type TxStatusByte } from '../protocol/backend.ts';
 import { Frontend, TxStatus } from '../protocol/codes.ts';
@@ -394,6 +395,10 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber {
   cut(): void {
     this.#socket.destroy();
     this.#end();
+  }
+
+  endedBy({ sqlstate, message }: LastWord): void {
+    this.#end(errorResponse({ severity: 'FATAL', sqlstate, message }));
   }
 
   gone(): void {

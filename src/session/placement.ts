@@ -35,6 +35,8 @@ export interface PlacementOptions {
   readonly fallbacks: FallbackLimit;
   /** How long a statement waits for a primary. */
   readonly primaryWaitTimeoutMs: number;
+  /** It is for a client that logs in: it has not been promised anything yet. */
+  readonly isLogin: boolean;
   readonly placed: (placed: Placed) => void;
   readonly failed: (failure: PlacementFailure) => void;
   /** A read has waited for freshness for so long, in vain; `failed` follows. */
@@ -50,9 +52,14 @@ const reconnectPauseMs = 50;
 /** A server that refuses a login for now: starting up, shutting down, or out of connections. */
 const passingLoginFailures = new Set(['57P03', '57P01', '57P02', '53300', '53400']);
 
+/** Too many connections, of the server, the database or the role: nobody else's may end soon. */
+const fullServerFailures = new Set(['53300', '53400']);
+
 /** Why trying the same server again would not help, or null. */
-function lastingRefusal(error: Error): PlacementFailure | null {
+function lastingRefusal(error: Error, isLogin: boolean): PlacementFailure | null {
   if (error instanceof ServerLoginError) {
+    // Whoever logs in is told at once, as by the server itself.
+    if (isLogin && fullServerFailures.has(error.sqlstate)) return error;
     return passingLoginFailures.has(error.sqlstate) ? null : error;
   }
   const isAuthentication =
@@ -332,7 +339,7 @@ export class Placement {
       return;
     }
     const { error } = failure;
-    const refusal = lastingRefusal(error);
+    const refusal = lastingRefusal(error, this.#options.isLogin);
     if (refusal !== null) {
       // A role or database made just now may not have reached a replica yet.
       if (this.#route === 'replica' && node !== monitor.primary()) {
@@ -359,7 +366,8 @@ export class Placement {
     const nowMs = monitor.now();
     if (this.#primaryDeadlineMs === 0) this.#primaryDeadlineMs = nowMs + primaryWaitTimeoutMs;
     if (nowMs >= this.#primaryDeadlineMs) {
-      failed(new ProxyError('connectFailed', error.message));
+      const isRefusal = error instanceof ServerLoginError;
+      failed(isRefusal ? error : new ProxyError('connectFailed', error.message));
       return;
     }
     this.#retryTimer = setTimeout(() => {

@@ -59,6 +59,7 @@ export class RequestPlacer {
       gate,
       login,
       fallbacks: context.fallbacks,
+      isLogin: false,
       primaryWaitTimeoutMs: config.freshness.primaryWaitTimeoutMs,
       placed: (placed) => this.#placed(placed),
       failed: (failure) => owner.notPlaced(failure),

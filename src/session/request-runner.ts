@@ -1,7 +1,7 @@
 import assert from 'node:assert';
 import { ProxyError } from '../errors.ts';
 import type { ServerLogin } from '../pool/cluster.ts';
-import type { Exchange, ReplySink } from '../pool/exchange.ts';
+import type { Exchange, LastWord, ReplySink } from '../pool/exchange.ts';
 import { cancelOn, giveBack, leaveToItself } from '../pool/give-back.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
 import { Op, steps } from '../pool/step.ts';
@@ -23,6 +23,12 @@ import type { SessionState } from './session-state.ts';
 import { StatementEffects } from './statement-effects.ts';
 import type { ClientStatements } from './statements.ts';
 import { Transmission } from './transmission.ts';
+
+/**
+ * Time-outs that PostgreSQL ends a session with, because the session was told to have them:
+ * idle_in_transaction_session_timeout, transaction_timeout, idle_session_timeout.
+ */
+const askedForEnds: ReadonlySet<string> = new Set(['25P03', '25P04', '57P05']);
 
 /** The server side of one session: places its requests, runs them, and runs them again. */
 export class RequestRunner implements ReplySink, BuilderSession {
@@ -499,7 +505,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     const placed = this.#placed;
     if (placed?.server !== server || this.#request !== null) return;
     if (server.closedFor !== null) {
-      this.gone();
+      this.gone(null);
       return;
     }
     if (server.txStatus !== TxStatus.Idle || !server.isQuiet) return;
@@ -516,7 +522,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     );
   }
 
-  lost(exchange: Exchange, message: string | null, midFrame: boolean): void {
+  lost(exchange: Exchange, word: LastWord | null, midFrame: boolean): void {
     const placed = this.#placed;
     const request = this.#request;
     // What awaits answers was not sent, and its own end is known.
@@ -548,10 +554,14 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#placer.destination.lost(placed);
     // What becomes of it nobody knows, but there is nothing left to be rolled back.
     if (endsTransaction(request)) this.#state.endWithoutServer(false);
+    if (word !== null && this.#endsSession(word)) {
+      this.#owner.endedBy(word);
+      return;
+    }
     const error = new ProxyError(
       request.access === 'read' && !placed.isPrimary ? 'readLost' : 'serverLost',
     );
-    if (message !== null) error.withDetail(`The server said: ${message}`);
+    if (word !== null) error.withDetail(`The server said: ${word.message}`);
     this.#owner.failed(error, lacksSync);
   }
 
@@ -564,10 +574,17 @@ export class RequestRunner implements ReplySink, BuilderSession {
   }
 
   /** The server connection went away between requests, with what the session kept on it. */
-  gone(): void {
+  gone(word: LastWord | null): void {
     this.#placed = null;
     this.#placer.ended();
-    this.#owner.gone();
+    if (word !== null && this.#endsSession(word)) this.#owner.endedBy(word);
+    else this.#owner.gone();
+  }
+
+  /** It would have ended without the proxy, and has nothing that it could go on with elsewhere. */
+  #endsSession({ sqlstate }: LastWord): boolean {
+    if (sqlstate === '') return false;
+    return this.#state.pins.size > 0 || askedForEnds.has(sqlstate);
   }
 
   #runAgain(failedNode: number, request: Request): void {

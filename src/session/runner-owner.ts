@@ -1,3 +1,4 @@
+import type { LastWord } from '../pool/exchange.ts';
 import type { RouteReason } from '../router/route.ts';
 import type { Subscriber } from './notification-hub.ts';
 import type { PlacementFailure } from './placement.ts';
@@ -40,6 +41,8 @@ export interface RunnerOwner {
   cut(): void;
   /** The server connection was lost between requests: with a transaction, or pinned objects. */
   gone(): void;
+  /** The session has no more to go on with: it ends with what its server has said. */
+  endedBy(word: LastWord): void;
   /** The server's socket takes bytes again. */
   drained(): void;
 }

@@ -57,6 +57,7 @@ function placeLogin({ user, database }: NewSession, context: SessionContext): Pr
       gate: context.gate,
       login: { user, database, password: context.serverPassword(user) },
       fallbacks: context.fallbacks,
+      isLogin: true,
       primaryWaitTimeoutMs: context.config.freshness.primaryWaitTimeoutMs,
       placed: (placed) => {
         placement.close();

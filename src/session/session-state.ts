@@ -21,7 +21,11 @@ import type { ReadSettings, ReadSettingsMark } from './read-settings.ts';
 const noModes: TransactionModes = { readOnly: null, isolation: null, deferrable: null };
 
 /** Set with SET, but they belong to the transaction: the server forgets them by itself. */
-const isTransactionSetting = (name: string) => name.startsWith('transaction_');
+const transactionSettings: ReadonlySet<string> = new Set([
+  'transaction_read_only',
+  'transaction_isolation',
+  'transaction_deferrable',
+]);
 
 /**
  * Whether notifications for a session can come by way of another connection, which speaks UTF-8: what
@@ -125,7 +129,7 @@ export class SessionState {
       case 'set':
         if (isProxySetting(effect.name)) {
           this.#setRead(effect, server);
-        } else if (!effect.local && !isTransactionSetting(effect.name)) {
+        } else if (!effect.local && !transactionSettings.has(effect.name)) {
           const before = this.settings.get(effect.name);
           this.#set(effect.name, settingFromSet(effect.name, effect.value, before), server);
         }

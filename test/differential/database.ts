@@ -39,11 +39,17 @@ export const startOver = `
   END $$;
   CREATE PROCEDURE p_out(INOUT n int) LANGUAGE plpgsql AS $$ BEGIN n := n + 1; END $$`;
 
-/** Client backends of the database that still do something, beside the one that asks. */
+/**
+ * Client backends of the database that still do something, beside the one that asks, and locks
+ * that end with their session.
+ */
 const busy = `
-  SELECT count(*)::int AS busy FROM pg_stat_activity
-  WHERE datname = current_database() AND backend_type = 'client backend'
-    AND pid <> pg_backend_pid() AND state <> 'idle'`;
+  SELECT (SELECT count(*) FROM pg_stat_activity
+          WHERE datname = current_database() AND backend_type = 'client backend'
+            AND pid <> pg_backend_pid() AND state <> 'idle')::int
+       + (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid IS NOT NULL
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))::int
+    AS busy`;
 
 const relations = `
   SELECT c.relname AS name, c.relkind::text AS kind, n.nspname AS schema,

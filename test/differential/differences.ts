@@ -37,6 +37,16 @@ export const allowedDifferences: readonly AllowedDifference[] = [
     },
   },
   {
+    name: 'prepared again',
+    explains({ script, direct, proxied, directAt, proxiedAt }) {
+      const isUnknownName = /^(42|3F)/.test(sqlstate(proxied[proxiedAt]) ?? '');
+      const isDescribed = direct[directAt]?.startsWith('ParameterDescription') ?? false;
+      const changes = /search_path|^(drop|alter|create|discard)/;
+      const mayBeUnknown = sqlOf(script).some((sql) => changes.test(sql));
+      return isUnknownName && isDescribed && mayBeUnknown ? 'rest' : null;
+    },
+  },
+  {
     name: 'failed transaction on another connection',
     explains({ proxied, direct, proxiedAt, directAt }) {
       if (sqlstate(proxied[proxiedAt]) !== '25P02') return null;

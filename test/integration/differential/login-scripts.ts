@@ -76,6 +76,25 @@ const authorization: Script = {
   pins: true,
 };
 
+const authorizationAndRole: Script = {
+  ...script(
+    'SET SESSION AUTHORIZATION takes no role along',
+    q('set role reader'),
+    q('reset session authorization'),
+    q("set application_name = 'mine'; select 1/0"),
+    q('select current_user, session_user'),
+    q('set role reader'),
+    q('begin'),
+    q('set session authorization default'),
+    q('select current_user'),
+    q('rollback'),
+    q('select current_user'),
+    q('select 1/0'),
+    q('select current_user'),
+  ),
+  pins: true,
+};
+
 const startup: readonly Script[] = [
   withParams(
     { application_name: 'from startup' },
@@ -167,4 +186,9 @@ const startup: readonly Script[] = [
   { ...script('protocol 3.9', q('select 1')), minor: 9 },
 ];
 
-export const loginScripts: readonly Script[] = [...roles, authorization, ...startup];
+export const loginScripts: readonly Script[] = [
+  ...roles,
+  authorization,
+  authorizationAndRole,
+  ...startup,
+];

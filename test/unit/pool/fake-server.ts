@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
-import type { Exchange, ReplySink } from '../../../src/pool/exchange.ts';
+import type { Exchange, LastWord, ReplySink } from '../../../src/pool/exchange.ts';
 import { ServerConnection } from '../../../src/pool/server-connection.ts';
 import { Backend } from '../../../src/protocol/codes.ts';
 import { anyLengthMax, FrameScanner, Scan } from '../../../src/protocol/frames.ts';
@@ -125,8 +125,8 @@ export class RecordingSink implements ReplySink {
     this.events.push('copyIn');
   }
 
-  lost(_exchange: Exchange, text: string | null, midFrame: boolean): void {
-    this.events.push(`lost ${text ?? '-'}${midFrame ? ' mid-frame' : ''}`);
+  lost(_exchange: Exchange, word: LastWord | null, midFrame: boolean): void {
+    this.events.push(`lost ${word?.message ?? '-'}${midFrame ? ' mid-frame' : ''}`);
   }
 
   gone(): void {

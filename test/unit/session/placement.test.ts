@@ -33,6 +33,7 @@ function setUp(
   roles: readonly NodeRole[],
   config: Partial<PoolConfig> = {},
   fallbacks = new FallbackLimit(0),
+  isLogin = false,
 ) {
   const nodes = new FakeNodes(roles);
   const servers = new FakeServers(roles.length, config);
@@ -46,6 +47,7 @@ function setUp(
     login: { user: 'u', password: '', database: 'd' },
     fallbacks,
     primaryWaitTimeoutMs,
+    isLogin,
     placed: (one) => placed.push(one),
     failed: (failure) => failed.push(failure),
     gaveUp: (waitedMs) => gaveUp.push(waitedMs),
@@ -339,6 +341,31 @@ describe('a refusal', () => {
     }
     expect(codes()).toHaveLength(1);
     expect(outcome()).toHaveLength(5);
+  });
+
+  it('for want of connections is the answer to whoever logs in', async () => {
+    for (const sqlstate of ['53300', '53400']) {
+      const { servers, placement, codes } = setUp(
+        ['primary', 'replica'],
+        {},
+        new FallbackLimit(0),
+        true,
+      );
+      placement.place(write, requirement, policy);
+      await servers.refuse(0, login(sqlstate));
+      expect(codes()).toEqual([sqlstate]);
+    }
+  });
+
+  it('for want of connections is the answer to a session that has waited in vain', async () => {
+    const { servers, placement, codes } = setUp(['primary']);
+    placement.place(write, requirement, policy);
+    for (let tries = 0; codes().length === 0 && tries < 1_000; tries++) {
+      await servers.refuse(0, login('53300'));
+      vi.advanceTimersByTime(50);
+      await settle();
+    }
+    expect(codes()).toEqual(['53300']);
   });
 
   it('of the pool says why', async () => {

@@ -80,6 +80,9 @@ class Owner implements RunnerOwner {
   gone(): void {
     this.events.push('gone');
   }
+  endedBy({ sqlstate }: { sqlstate: string }): void {
+    this.events.push(`ended by ${sqlstate}`);
+  }
   drained(): void {}
 }
 
