@@ -4,8 +4,9 @@ import { createRequire } from 'node:module';
 import { beforeAll, describe, expect, it } from 'vitest';
 
 import { decide, decidedStatements } from '../../../src/router/decide.ts';
-import { loadParser } from '../../../src/router/parser.ts';
+import { loadParser, parse } from '../../../src/router/parser.ts';
 import { catalog } from './catalog.ts';
+import { statementExamples } from './statement-examples.ts';
 
 /** Nodes of the grammar that are named like statements and never stand at the top of one. */
 const NOT_STATEMENTS = new Set([
@@ -20,8 +21,11 @@ const NOT_STATEMENTS = new Set([
 function grammarStatements(): string[] {
   const require = createRequire(createRequire(import.meta.url).resolve('libpg-query'));
   const types = require.resolve('@pgsql/types').replace(/index\.js$/, 'types.d.ts');
-  const names = readFileSync(types, 'utf8').matchAll(/^export interface (\w+Stmt) /gm);
-  return [...names].map((match) => match[1]!);
+  const declared = readFileSync(types, 'utf8');
+  const start = declared.indexOf('export type Node = ');
+  const union = declared.slice(start, declared.indexOf('export ', start + 1));
+  const names = [...union.matchAll(/\{\s*(\w+): \1;\s*\}/g)].map((match) => match[1]!);
+  return names.filter((name) => name.endsWith('Stmt'));
 }
 
 describe('the grammar', () => {
@@ -41,12 +45,38 @@ describe('the grammar', () => {
     expect([...decidedStatements].filter((name) => !names.has(name))).toEqual([]);
   });
 
-  it('gives each of them a class even when all its fields are missing', () => {
-    for (const name of decidedStatements) {
-      const { access, reason, tag } = decide({ [name]: {} } as never, catalog);
-      expect(tag, name).toMatch(/^[A-Z]/);
-      expect(reason === 'unparsable' && name !== 'ExplainStmt', name).toBe(false);
-      expect(['read', 'write', 'session'], name).toContain(access);
+  it('has an example of each here', () => {
+    const kinds = grammarStatements().filter((name) => !NOT_STATEMENTS.has(name));
+    const lacking = kinds.filter((name) => (statementExamples[name]?.length ?? 0) === 0);
+    expect(lacking).toEqual([]);
+  });
+
+  it('never makes one of the others of a text', () => {
+    expect([...NOT_STATEMENTS].filter((name) => name in statementExamples)).toEqual([]);
+  });
+
+  it.each(Object.entries(statementExamples))('%s is parsed and decided', (name, examples) => {
+    for (const sql of examples) {
+      const nodes = parse(sql);
+      expect(
+        nodes?.map(({ node }) => Object.keys(node)[0]),
+        sql,
+      ).toEqual([name]);
+      const { access, reason, tag } = decide(nodes![0]!.node, catalog);
+      expect(tag, sql).toMatch(/^[A-Z]/);
+      // What no table knows has this reason.
+      expect(reason, sql).not.toBe('unparsable');
+      expect(reason === null, sql).toBe(access === 'read');
     }
+  });
+
+  it('takes what no table knows for a write that nobody has read', () => {
+    expect(decide({ FutureStmt: {} } as never, catalog)).toMatchObject({
+      access: 'write',
+      reason: 'unparsable',
+      effect: { kind: 'pin', reason: 'unparsed' },
+      replicaSafeInTransaction: false,
+      forcible: false,
+    });
   });
 });
