@@ -22,7 +22,7 @@ export interface AdminSources {
   /** By node: the proven staleness at each of its samples as a replica. */
   readonly staleness: readonly DurationHistogram[];
   readonly fallbackLimit: FallbackLimit;
-  readonly sessions: () => Iterable<Pick<ClientSession, 'phase'>>;
+  readonly sessions: () => Iterable<Pick<ClientSession, 'phase' | 'pinReasons'>>;
   /** The lag budget of reads: without a primary, what a replica must keep for the proxy to be ready. */
   readonly maxStalenessMs: number;
   /** The program's version. */

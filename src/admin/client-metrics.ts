@@ -1,3 +1,4 @@
+import { type PinReason, pinReasons } from '../router/statement.ts';
 import type { ClientSession } from '../session/client-session.ts';
 import type { AdminSources } from './admin-sources.ts';
 import type { MetricSet } from './metric-set.ts';
@@ -17,6 +18,17 @@ export function addClientMetrics(metrics: MetricSet, { sessions, version }: Admi
     const { closed: _, ...loggedIn } = clients;
     return Object.entries(loggedIn).map(([state, count]) => [{ state }, count]);
   });
+  metrics.gauge(
+    'tidemark_pinned_clients',
+    'Clients that keep a server connection between transactions, by reason.',
+    () => {
+      const counts = new Map<PinReason, number>(pinReasons.map((reason) => [reason, 0]));
+      for (const session of sessions()) {
+        for (const reason of session.pinReasons) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+      }
+      return [...counts].map(([reason, count]) => [{ reason }, count]);
+    },
+  );
   metrics.gauge('tidemark_build_info', 'Always 1; the version is its label.', () => [
     [{ version }, 1],
   ]);

@@ -42,16 +42,18 @@ export type WriteReason =
   | 'learned-write';
 
 /** Why a session must keep its server connection beyond the transaction. */
-export type PinReason =
-  | 'temp-table'
-  | 'listen'
-  | 'advisory-lock'
-  | 'hold-cursor'
-  | 'sql-prepare'
-  | 'load'
-  | 'unknown-set'
-  | 'session-function'
-  | 'unparsed';
+export const pinReasons = [
+  'temp-table',
+  'listen',
+  'advisory-lock',
+  'hold-cursor',
+  'sql-prepare',
+  'load',
+  'unknown-set',
+  'session-function',
+  'unparsed',
+] as const;
+export type PinReason = (typeof pinReasons)[number];
 
 /** What completing a statement does to the session or to its transaction. */
 export type Effect =

@@ -8,6 +8,7 @@ import { errorResponse, readyForQuery, type TxStatusByte } from '../protocol/bac
 import { Frontend, TxStatus } from '../protocol/codes.ts';
 import { ProtocolError } from '../protocol/protocol-error.ts';
 import type { Classifier } from '../router/classifier.ts';
+import type { PinReason } from '../router/statement.ts';
 import { ClientInput, type InputOwner } from './client-input.ts';
 import { answerBatch, answerQuery, type LocalAnswer } from './local-answer.ts';
 import { LocalStatements } from './local-statements.ts';
@@ -117,6 +118,11 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber {
 
   get phase(): Phase {
     return this.#phase;
+  }
+
+  /** Why it keeps its server connection between transactions. */
+  get pinReasons(): readonly PinReason[] {
+    return this.state.pins.reasons;
   }
 
   /** Takes what came behind the login, and everything after. */

@@ -174,6 +174,17 @@ export class SessionState {
         if (effect.what === 'all') this.#discardAll(server);
         else if (effect.what === 'temp') this.pins.mayHaveGone();
         return;
+      case 'several':
+        for (const one of effect.effects) this.apply(one, server, tag);
+        return;
+      default:
+        this.#applyToConnection(effect, server);
+    }
+  }
+
+  /** What is neither a setting nor the transaction's: it may tie the session to the connection. */
+  #applyToConnection(effect: Effect, server: ServerConnection): void {
+    switch (effect.kind) {
       case 'pin':
         this.pins.add(effect.reason);
         return;
@@ -190,17 +201,6 @@ export class SessionState {
         return;
       case 'notify':
         this.hasNotified = true;
-        return;
-      case 'deallocate':
-      case 'prepare':
-      case 'execute':
-      case 'show':
-      case 'backend-pid':
-      case 'vacate':
-      case 'change-defaults':
-        return;
-      case 'several':
-        for (const one of effect.effects) this.apply(one, server, tag);
         return;
     }
   }

@@ -1,6 +1,7 @@
 import type { AdminSources } from '../../../src/admin/admin-sources.ts';
 import type { NodeConfig } from '../../../src/config.ts';
 import type { PoolEntry } from '../../../src/pool/cluster.ts';
+import type { PinReason } from '../../../src/router/statement.ts';
 import type { ClientSession } from '../../../src/session/client-session.ts';
 import { DurationHistogram } from '../../../src/session/duration-histogram.ts';
 import { RouteCounts } from '../../../src/session/route-counts.ts';
@@ -28,6 +29,7 @@ export interface AdminHarness {
   readonly fallbackLimit: { inUse: number; refused: number };
   readonly pools: PoolEntry[];
   readonly phases: ClientSession['phase'][];
+  readonly pinned: PinReason[];
 }
 
 /** What the admin side reads from, over a running monitor; pools and clients as the test says. */
@@ -37,6 +39,7 @@ export function adminHarness({ monitor, gate }: Pick<Harness, 'monitor' | 'gate'
   const fallbackLimit = { inUse: 0, refused: 0 };
   const pools: PoolEntry[] = [];
   const phases: ClientSession['phase'][] = [];
+  const pinned: PinReason[] = [];
   const sources: AdminSources = {
     monitor,
     gate,
@@ -44,9 +47,9 @@ export function adminHarness({ monitor, gate }: Pick<Harness, 'monitor' | 'gate'
     routes,
     staleness,
     fallbackLimit,
-    sessions: () => phases.map((phase) => ({ phase })),
+    sessions: () => phases.map((phase) => ({ phase, pinReasons: pinned })),
     maxStalenessMs: MAX_STALENESS_MS,
     version: '1.2.3',
   };
-  return { sources, routes, staleness, fallbackLimit, pools, phases };
+  return { sources, routes, staleness, fallbackLimit, pools, phases, pinned };
 }

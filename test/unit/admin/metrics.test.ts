@@ -281,6 +281,15 @@ describe('pools and clients', () => {
     });
   });
 
+  it('count who keeps a server connection, by reason', async () => {
+    admin.phases.push('idle', 'active');
+    admin.pinned.push('temp-table', 'load');
+    const series = seriesOf(await scrape(), 'tidemark_pinned_clients');
+    expect(series['{reason="temp-table"}']).toBe(2);
+    expect(series['{reason="load"}']).toBe(2);
+    expect(series['{reason="advisory-lock"}']).toBe(0);
+  });
+
   it('show who waits at the gate', async () => {
     expect((await scrape()).get('tidemark_gate_waiters')).toBe(0);
     const future = performance.now() + 1000;
