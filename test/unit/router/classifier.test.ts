@@ -196,6 +196,89 @@ describe('functions', () => {
   });
 });
 
+describe('settings that a statement reads', () => {
+  const reason = (sql: string, classifier?: Classifier) => classify(sql, classifier).reason;
+
+  it.each([
+    ["SELECT current_setting('port')", 'primary-only-setting'],
+    ["SELECT pg_catalog.current_setting('PORT', true)", 'primary-only-setting'],
+    ["SELECT current_setting('port'::text)", 'primary-only-setting'],
+    ["SELECT current_setting('in_hot_standby')", 'primary-only-setting'],
+    ["SELECT current_setting('recovery_target_time')", 'primary-only-setting'],
+    ['SELECT current_setting($1)', 'primary-only-setting'],
+    ["SELECT current_setting('po' || 'rt')", 'primary-only-setting'],
+    ["SELECT current_setting('ports'::varchar(4))", 'primary-only-setting'],
+    ['SHOW port', 'primary-only-setting'],
+    ['SHOW data_directory', 'primary-only-setting'],
+    ["SELECT current_setting('work_mem'), current_setting('app.tenant', true)", null],
+    ["SELECT current_setting('work_mem'::text)", null],
+    ['SHOW work_mem', null],
+    ['SHOW app.tenant', null],
+  ])('%s', (sql, expected) => {
+    expect(reason(sql)).toBe(expected);
+  });
+
+  it('share a key where they are of the session, and have their own where not', () => {
+    const classifier = new Classifier({ catalog });
+    const tenant = "SELECT * FROM t WHERE id = 1 AND owner = current_setting('app.tenant')";
+    const first = classify(tenant, classifier);
+    expect(classify(tenant.replace('= 1', '= 2'), classifier)).toBe(first);
+    expect(classify(tenant.replace('app.tenant', 'app.user'), classifier)).toBe(first);
+    const port = tenant.replace('app.tenant', 'port');
+    expect(reason(port, classifier)).toBe('primary-only-setting');
+    expect(classify(port, classifier)).toBe(classify(port, classifier));
+    expect(classify(tenant, classifier)).toBe(first);
+  });
+
+  it.each([
+    "current_setting('po'\n'rt')",
+    "current_setting(E'p\\x6frt')",
+    "current_setting(U&'p\\006frt')",
+    "current_setting(/* c */ 'port')",
+    'current_setting($$port$$)',
+    `"current_setting"('port')`,
+    "current_setting('app.a') || current_setting('port')",
+    'current_setting($1)',
+  ])('are found behind a known form: %s', (call) => {
+    const classifier = new Classifier({ catalog });
+    for (const name of ['app.a', 'app.b']) {
+      const plain = call.replace(/(['$]).*\1/s, `'${name}'`);
+      classify(`SELECT ${plain}`, classifier);
+      classify(`SELECT current_setting('${name}')`, classifier);
+      classify(`SELECT current_setting('${name}') || current_setting('${name}')`, classifier);
+      classify(`SELECT current_setting(U&'${name}')`, classifier);
+      classify(`SELECT "current_setting"('${name}')`, classifier);
+    }
+    expect(reason(`SELECT ${call}`, classifier)).toBe('primary-only-setting');
+  });
+
+  it('are remembered when a replica has refused the statement', () => {
+    const classifier = new Classifier({ catalog });
+    const sql = "SELECT user_stable(1), current_setting('app.a')";
+    classifier.learnWrite(classify(sql, classifier));
+    expect(reason(sql.replace('1', '2'), classifier)).toBe('learned-write');
+  });
+});
+
+describe('names that are in no catalog', () => {
+  it('are reported whenever the class is used, also from the cache', () => {
+    let missed = 0;
+    const classifier = new Classifier({
+      catalog: {
+        ...catalog,
+        missed: () => {
+          missed++;
+        },
+      },
+    });
+    classify('SELECT * FROM users', classifier);
+    expect(missed).toBe(0);
+    classify('SELECT * FROM new_table WHERE id = 1', classifier);
+    classify('SELECT * FROM new_table WHERE id = 2', classifier);
+    expect(missed).toBe(2);
+  });
+});
+
 describe('texts that are not parsed', () => {
   const long = (sql: string): string => sql.replace('…', 'x'.repeat(TEXT_BYTES_MAX));
 
