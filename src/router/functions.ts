@@ -105,7 +105,6 @@ const PRIMARY_ONLY: ReadonlySet<string> = new Set([
   'pg_listening_channels',
   'pg_cursor',
   'pg_prepared_statement',
-  'pg_my_temp_schema',
   'setseed',
   'pg_current_xact_id',
   'pg_export_snapshot',

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTestCluster, type TestCluster } from '../support/cluster.ts';
 import { eventually, startTestProxy, type TestProxy } from '../support/proxy.ts';
 
-describe('what is known of functions', () => {
+describe('what is known of a database', () => {
   let cluster: TestCluster;
   let proxy: TestProxy;
 
@@ -42,6 +42,57 @@ describe('what is known of functions', () => {
       async () => (await routeOf('SELECT answer()')).reason === 'volatile-function',
       'the volatile function is called on the primary',
     );
+    await client.end();
+  });
+
+  test('knows of a view what it calls, from the statement after it was made', async () => {
+    const client = await proxy.client();
+    const reason = async (sql: string) => {
+      await client.query(sql);
+      return (await client.query('SHOW tidemark.route')).rows[0].reason;
+    };
+    await client.query('CREATE TABLE things (id int)');
+    await client.query('CREATE VIEW shown AS SELECT * FROM things');
+    await eventually(
+      async () => (await reason('SELECT * FROM shown')).startsWith('read'),
+      'the view over a table is read on the replica',
+    );
+    // Its class is remembered now. What the view turns into must count at once.
+    await client.query('CREATE OR REPLACE VIEW shown AS SELECT 1 AS id FROM things FOR UPDATE');
+    expect(await reason('SELECT * FROM shown')).toMatch(/^(catalog-not-loaded|volatile-relation)$/);
+    await eventually(
+      async () => (await reason('SELECT * FROM shown')) === 'volatile-relation',
+      'the view that locks is read on the primary',
+    );
+    await client.end();
+  });
+
+  test('knows soon what others have made past the proxy', async () => {
+    await cluster.nodes[0]!.query('CREATE TABLE foreign_to_it (id int)');
+    await cluster.nodes[0]!.query('CREATE UNLOGGED TABLE fleeting (id int)');
+    const { role, reason } = await routeOf('SELECT * FROM foreign_to_it');
+    expect([role, reason]).toEqual(['primary', 'unknown-relation']);
+    await eventually(
+      async () => (await routeOf('SELECT * FROM foreign_to_it')).role === 'replica',
+      'the table is known without DDL through the proxy',
+    );
+    expect((await routeOf('SELECT * FROM fleeting')).reason).toBe('unlogged-relation');
+  });
+
+  test('looks for names that do not exist less and less often', async () => {
+    const client = await proxy.client();
+    const ask = () => client.query('SELECT * FROM missing').catch(() => {});
+    const loads = async () =>
+      Number(
+        (
+          await cluster.nodes[0]!.query(
+            `SELECT sessions FROM pg_stat_database WHERE datname = current_database()`,
+          )
+        )[0].sessions,
+      );
+    const before = await loads();
+    for (let count = 0; count < 1_000; count++) await ask();
+    expect((await loads()) - before).toBeLessThan(20);
     await client.end();
   });
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Classifier } from '../../src/router/classifier.ts';
 import { loadParser } from '../../src/router/parser.ts';
 import type { DatabaseCatalog } from '../../src/session/database-catalog.ts';
-import { classificationRows } from '../support/classification-docs.ts';
+import { classificationRows, introspectionRows } from '../support/classification-docs.ts';
 import { startTestCluster, type TestCluster } from '../support/cluster.ts';
 import { corpus } from './oracle/corpus.ts';
 import { classify, isRead, loadedCatalog, Oracle } from './oracle/oracle.ts';
@@ -28,7 +28,8 @@ describe('each statement that does something', () => {
   let catalog: DatabaseCatalog;
   let classifier: Classifier;
   let oracle: Oracle;
-  const statements = [...new Set([...classificationRows.map(({ sql }) => sql), ...corpus])].filter(
+  const documented = [...classificationRows, ...introspectionRows].map(({ sql }) => sql);
+  const statements = [...new Set([...documented, ...corpus])].filter(
     (sql) => !untouchable.test(sql),
   );
 
@@ -48,6 +49,18 @@ describe('each statement that does something', () => {
     catalog?.close();
     await cluster?.stop();
   });
+
+  test.each(introspectionRows)(
+    '$sql is asked where docs/introspection.md says',
+    ({ sql, cells }) => {
+      const { access, statements } = classify(classifier, sql);
+      const effect = statements[0]!.effect?.kind;
+      const isLocal = effect === 'backend-pid' || effect === 'show';
+      expect(isLocal ? 'Tidemark' : access === 'read' ? 'any server' : 'the primary').toBe(
+        cells[0],
+      );
+    },
+  );
 
   test('is known not to be a read', async () => {
     expect(statements.length).toBeGreaterThan(900);

@@ -1,20 +1,20 @@
 import { readFileSync } from 'node:fs';
 
-/** Columns may be padded. */
-const HEADER = /^\| Statement +\| Class +\| Reason +\| Effect +\| READ ONLY +\| By hint +\|$/;
-
 export interface Row {
   readonly sql: string;
-  /** Class, reason, effect, READ ONLY, by hint. */
+  /** What stands in the other columns. */
   readonly cells: readonly string[];
 }
 
-/** The rows of the tables in docs/classification.md that begin with HEADER. */
-function rowsOf(markdown: string): Row[] {
+/** The rows of the tables in a page of docs that have these columns; the first is a statement. */
+function rowsOf(page: string, ...columns: readonly string[]): Row[] {
+  // Columns may be padded.
+  const header = new RegExp(`^\\| ${columns.join(' +\\| ')} +\\|$`);
+  const markdown = readFileSync(new URL(`../../docs/${page}.md`, import.meta.url), 'utf8');
   const rows: Row[] = [];
   let inTable = false;
   for (const line of markdown.split('\n')) {
-    if (HEADER.test(line)) inTable = true;
+    if (header.test(line)) inTable = true;
     else if (!line.startsWith('|')) inTable = false;
     else if (inTable && !/^\| *---/.test(line)) {
       const [statement, ...cells] = line
@@ -27,6 +27,20 @@ function rowsOf(markdown: string): Row[] {
   return rows;
 }
 
+/** Cells: class, reason, effect, READ ONLY, by hint. */
 export const classificationRows: readonly Row[] = rowsOf(
-  readFileSync(new URL('../../docs/classification.md', import.meta.url), 'utf8'),
+  ...([
+    'classification',
+    'Statement',
+    'Class',
+    'Reason',
+    'Effect',
+    'READ ONLY',
+    'By hint',
+  ] as const),
+);
+
+/** Cells: who answers, why. */
+export const introspectionRows: readonly Row[] = rowsOf(
+  ...(['introspection', 'Question', 'Answered by', 'Why'] as const),
 );
