@@ -99,6 +99,10 @@ export class Settings {
     return this.#entries.get(name);
   }
 
+  get names(): Iterable<string> {
+    return this.#entries.keys();
+  }
+
   with(name: string, setting: Setting): Settings {
     if (this.#entries.get(name)?.sql === setting.sql) return this;
     return Settings.of([...this.#entries, [name, setting]]);

@@ -164,6 +164,8 @@ export class Classifier {
     if (parsed === null) return notUnderstood(form, exact, 'unparsable');
     const statements = parsed.map(({ node, start: at, length }) =>
       decide(node, this.#catalog, () => {
+        // All of it, as pg_prepared_statements shows it.
+        if (parsed.length === 1) return text.toString('utf8', start, end);
         const from = start + at;
         return text.toString('utf8', from, length === 0 ? end : from + length);
       }),

@@ -196,12 +196,21 @@ function option(options: readonly Node[] | undefined, name: string): string | nu
   return null;
 }
 
+/** Settings with a dot in their name, which the server does not tell of when it is asked. */
+function setsUndeclared(node: Node): boolean {
+  const code = 'DoStmt' in node ? (option(node.DoStmt.args, 'as') ?? '') : '';
+  return /\bset_config\b|\bset\s+(session\s+)?[\w"]+\s*\./i.test(code);
+}
+
 function decidePlain(node: Node): StatementClass {
   const type = Object.keys(node)[0] ?? '';
   const plain: PlainStatement | undefined = plainStatements.get(type);
   if (plain === undefined) return write(type, 'unparsable', { effect: pin('unparsed') });
   const { tag, reason } = plain;
-  if (reason === 'call-or-do') return write(tag, reason, { effect: review(true) });
+  if (reason === 'call-or-do') {
+    const effect = setsUndeclared(node) ? pin('unknown-set') : review(true);
+    return write(tag, reason, { effect });
+  }
   if (reason !== 'ddl') return write(tag, reason, { replicaSafe: plain.refusedReadOnly === true });
   const temporary = temporaryScope(node);
   return write(tag, 'ddl', {

@@ -16,7 +16,7 @@ const WRITE_START = /^(insert|update|delete|merge)(?![\w$\x80-\xff])/i;
 
 /** Names whose call changes the session; pg_settings because updating it is a SET. */
 const SESSION_WORDS =
-  /advisory|set_config|setseed|pg_settings|dblink|replication_origin|backup_start|u&"/i;
+  /advisory|set_config|setseed|set_limit|pg_settings|dblink|replication_origin|backup_start|u&"/i;
 /** Also what a SELECT that was not parsed may leave behind. */
 const TEMPORARY = /(?<![\w$])temp(orary)?(?![\w$])|pg_temp/i;
 

@@ -101,6 +101,9 @@ function effectOfCall(name: string): Effect[] {
     case 'pg_advisory_unlock_shared':
     case 'pg_advisory_unlock_all':
       return [{ kind: 'review', mayPin: false }];
+    // Of pg_trgm: SET pg_trgm.similarity_threshold.
+    case 'set_limit':
+      return [{ kind: 'review', mayPin: true }];
     case 'pg_notify':
       return [{ kind: 'notify' }];
     case 'dblink_connect':

@@ -1,10 +1,11 @@
-import { ask } from '../pool/ask.ts';
+import { ask, type TextRow } from '../pool/ask.ts';
 import type { ServerLogin } from '../pool/cluster.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
 import { readyForQueryIdle } from '../protocol/backend.ts';
 import type { CommitReport } from './commit-report.ts';
 import type { NotificationHub, Subscriber } from './notification-hub.ts';
 import type { SessionState } from './session-state.ts';
+import { settingsQuestion } from './settings-review.ts';
 
 export interface AftermathOptions {
   readonly state: SessionState;
@@ -53,7 +54,8 @@ export class Aftermath {
 
   /** Nobody else may have the server connection now: what the session left there is not known. */
   get isOpen(): boolean {
-    return this.#isAsking || this.#state.pins.areDoubtful;
+    const { pins, areSettingsDoubtful } = this.#state;
+    return this.#isAsking || pins.areDoubtful || areSettingsDoubtful;
   }
 
   /** `said` gets what the client is told: ReadyForQuery, and perhaps something in front of it. */
@@ -75,14 +77,31 @@ export class Aftermath {
       return true;
     }
     state.hasNotified = false;
+    if (state.areSettingsDoubtful) {
+      this.#ask(server, settingsQuestion, (rows) => {
+        state.settleSettings(rows, server);
+        free();
+      });
+      return true;
+    }
     if (!state.pins.areDoubtful) return false;
-    this.#isAsking = true;
-    ask(server, state.pins.question(server.prepared.clientNames), (rows) => {
-      this.#isAsking = false;
+    this.#ask(server, state.pins.question(server.prepared.clientNames), (rows) => {
       state.learn(state.pins.settle(rows), server);
       free();
     });
     return true;
+  }
+
+  #ask(
+    server: ServerConnection,
+    question: string,
+    answered: (rows: readonly TextRow[] | null) => void,
+  ): void {
+    this.#isAsking = true;
+    ask(server, question, (rows) => {
+      this.#isAsking = false;
+      answered(rows);
+    });
   }
 
   /** The session is over. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert';
 import { ProxyError } from '../errors.ts';
+import type { TextRow } from '../pool/ask.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
 import {
   isCustom,
@@ -16,6 +17,7 @@ import { type ChannelChange, Channels } from './channels.ts';
 import { Pins } from './pins.ts';
 import { isProxySetting, type PolicyChange, parseReadSetting, textOfValue } from './read-policy.ts';
 import type { ReadSettings, ReadSettingsMark } from './read-settings.ts';
+import { settingsWith } from './settings-review.ts';
 
 /** No transaction has said anything about itself. */
 const noModes: TransactionModes = { readOnly: null, isolation: null, deferrable: null };
@@ -69,6 +71,8 @@ export class SessionState {
   txStatus: number = TxStatus.Idle;
   /** Of the running transaction. */
   modes: TransactionModes = noModes;
+  /** Code has run that may have set something: the server is to be asked. */
+  areSettingsDoubtful = false;
   #committed: Settings;
   #savepoints: Savepoint[] = [];
   /** RESET, or DISCARD ALL, is part of the running request. */
@@ -130,8 +134,7 @@ export class SessionState {
         if (isProxySetting(effect.name)) {
           this.#setRead(effect, server);
         } else if (!effect.local && !transactionSettings.has(effect.name)) {
-          const before = this.settings.get(effect.name);
-          this.#set(effect.name, settingFromSet(effect.name, effect.value, before), server);
+          this.#set(effect.name, this.#settingOf(effect), server);
         }
         return;
       case 'reset':
@@ -156,13 +159,7 @@ export class SessionState {
         this.#end(server, false, effect.chain);
         return;
       case 'savepoint':
-        this.#savepoints.push({
-          name: effect.name,
-          settings: this.settings,
-          serverSettings: server.settings,
-          channels: this.channels.mark(),
-          reads: this.reads.mark(),
-        });
+        this.#save(effect.name, server);
         return;
       case 'release':
         this.#release(effect.name);
@@ -189,8 +186,7 @@ export class SessionState {
         this.pins.add(effect.reason);
         return;
       case 'review':
-        if (effect.mayPin) this.pins.mayHaveCome();
-        else this.pins.mayHaveGone();
+        this.#review(effect.mayPin);
         return;
       case 'listen':
       case 'unlisten':
@@ -245,12 +241,34 @@ export class SessionState {
     if (!this.inTransaction) this.reads.committed();
   }
 
+  /** What its server has said it has set; null: it did not say. Between transactions. */
+  settleSettings(rows: readonly TextRow[] | null, server: ServerConnection): void {
+    this.areSettingsDoubtful = false;
+    if (rows !== null) this.settings = settingsWith(this.settings, this.base, rows);
+    this.#committed = this.settings;
+    server.settings = rows === null ? null : this.settings;
+  }
+
+  /** `ranCode`: what has run may have left anything, and set anything. */
+  #review(ranCode: boolean): void {
+    if (!ranCode) {
+      this.pins.mayHaveGone();
+      return;
+    }
+    this.pins.mayHaveCome();
+    this.areSettingsDoubtful = true;
+  }
+
   /** AND CHAIN starts the next transaction with the modes of the one that ended. */
   #end(server: ServerConnection, committed: boolean, chain: boolean): void {
     const { modes } = this;
     if (committed) this.#settle(server);
     else this.#rolledBack(server);
     if (chain) this.modes = modes;
+  }
+
+  #settingOf({ name, value }: SetEffect): Setting {
+    return settingFromSet(name, value, this.settings.get(name));
   }
 
   #set(name: string, setting: Setting, server: ServerConnection): void {
@@ -334,6 +352,16 @@ export class SessionState {
     if (isSharable(server)) this.channels.note(change);
     else if (change.kind === 'listen') this.pins.add('listen');
     else this.pins.mayHaveGone();
+  }
+
+  #save(name: string, server: ServerConnection): void {
+    this.#savepoints.push({
+      name,
+      settings: this.settings,
+      serverSettings: server.settings,
+      channels: this.channels.mark(),
+      reads: this.reads.mark(),
+    });
   }
 
   #release(name: string): void {

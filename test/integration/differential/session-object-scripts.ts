@@ -152,7 +152,7 @@ export const sessionObjectScripts: readonly Script[] = [
   ),
   script(
     'the list of prepared statements',
-    q('prepare listed as select 42'),
+    q('prepare listed as select 42;  '),
     q('select 1'),
     q('select name, statement from pg_prepared_statements where from_sql'),
     q('deallocate listed'),

@@ -79,6 +79,37 @@ const setAndReset: readonly Script[] = [
     params: { DateStyle: 'Postgres' },
   },
   script(
+    'what a block sets',
+    q("set enable_indexscan to off; set work_mem to '5MB'"),
+    q(`do $$ begin
+         set work_mem to '6MB'; set enable_seqscan = off; set datestyle to german;
+         reset enable_indexscan; set role reader;
+       end $$`),
+    shown,
+    show('work_mem'),
+    show('enable_seqscan'),
+    show('enable_indexscan'),
+    q('select current_user'),
+    q('begin'),
+    q('do $$ begin set local work_mem to 1234; set enable_sort to off; end $$'),
+    show('work_mem'),
+    q('rollback'),
+    show('enable_sort'),
+    show('work_mem'),
+    q('reset all'),
+    q('reset role'),
+    shown,
+    show('enable_seqscan'),
+  ),
+  pinned(
+    script(
+      'what a block sets that nobody has declared',
+      q("do $$ begin perform set_config('block.own', 'here', false); end $$"),
+      q('select 1'),
+      show('block.own'),
+    ),
+  ),
+  script(
     'RESET of a setting that nobody has declared',
     send('ZZ', Q("set once.set = 'by this session'"), Q('reset once.set')),
     show('once.set'),
