@@ -6,6 +6,8 @@ interface ErrorTemplate {
   readonly severity: Severity;
   readonly message: string;
   readonly hint?: string;
+  /** The function of PostgreSQL that raises it, where drivers look at that. */
+  readonly routine?: string;
 }
 
 /**
@@ -213,6 +215,12 @@ export const errorTemplates = {
     severity: 'ERROR',
     message: 'prepared statement "%s" already exists',
   },
+  planChanged: {
+    sqlstate: '0A000',
+    severity: 'ERROR',
+    message: 'cached plan must not change result type',
+    routine: 'RevalidateCachedQuery',
+  },
   notOnReplica: {
     sqlstate: '25006',
     severity: 'ERROR',
@@ -230,6 +238,7 @@ export class ProxyError extends Error {
   readonly severity: Severity;
   readonly hint: string | undefined;
   readonly detail: string | undefined;
+  readonly routine: string | undefined;
 
   constructor(code: ErrorName, ...values: readonly (string | number)[]) {
     const template: ErrorTemplate = errorTemplates[code];
@@ -240,6 +249,7 @@ export class ProxyError extends Error {
     this.code = code;
     this.sqlstate = template.sqlstate;
     this.severity = template.severity;
+    this.routine = template.routine;
     this.hint = template.hint === undefined ? undefined : fill(template.hint);
   }
 

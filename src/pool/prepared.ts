@@ -4,6 +4,13 @@ import { LRUCache } from 'lru-cache';
 const unusedMax = 5_000;
 const unusedBytesMax = 8 * 1024 * 1024;
 
+/** What clients were told of a statement, as far as later preparations must not change it. */
+export interface StatementDescription {
+  /** Type OIDs. */
+  readonly parameters: readonly number[];
+  readonly result: string;
+}
+
 /**
  * A prepared statement as text: what a Parse message says besides its name. Sessions that prepare
  * the same text in the same scope share one, and with it one prepared statement on each server
@@ -16,6 +23,8 @@ export class PreparedText {
   readonly body: Buffer;
   /** What it means depends on this, too. */
   readonly scope: string;
+  /** Null: no client has asked. */
+  description: StatementDescription | null = null;
 
   constructor(name: string, body: Buffer, scope = '') {
     this.name = name;

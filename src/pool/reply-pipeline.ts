@@ -323,6 +323,8 @@ export class ReplyPipeline {
         if (exchange.holding) this.#release(exchange);
         return;
       case Backend.ParameterDescription:
+        step.parameters?.(chunk, start, end);
+        return;
       case Backend.CopyDone:
         return;
       default:

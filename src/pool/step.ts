@@ -13,6 +13,8 @@ export interface Step {
    * CommandComplete (`buffer[start..end)` is that frame), for others once.
    */
   readonly done: ((buffer: Buffer, start: number, end: number) => void) | null;
+  /** Called with the ParameterDescription of a Describe, or the part of it that has arrived. */
+  readonly parameters?: (buffer: Buffer, start: number, end: number) => void;
   /** A name of the proxy's own that its error may have, and what the client calls that. */
   readonly renamed?: { readonly from: string; readonly to: string };
   /** Called when the server refuses this step, not when it skips it. */

@@ -9,6 +9,7 @@ export interface Report {
   readonly message: string;
   readonly detail?: string | undefined;
   readonly hint?: string | undefined;
+  readonly routine?: string | undefined;
 }
 
 export interface Column {
@@ -55,6 +56,7 @@ function report(type: number, fields: Report): Buffer {
     field('M', fields.message);
     field('D', fields.detail);
     field('H', fields.hint);
+    field('R', fields.routine);
     writer.byte(0);
   });
 }

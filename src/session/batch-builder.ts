@@ -9,6 +9,7 @@ import { BindFields, ParseFields, TargetFields } from '../protocol/fields.ts';
 import { close, sync, TargetKind } from '../protocol/frontend.ts';
 import { withStatementName } from '../protocol/rename.ts';
 import type { Classified, Effect } from '../router/statement.ts';
+import { describeStep } from './outdated.ts';
 import { parseHeadOf } from './parse-head.ts';
 import type { ParseScope } from './parse-scope.ts';
 import type { Request, RequestEnd } from './request.ts';
@@ -266,9 +267,15 @@ export class BatchBuilder {
 
   #describe(buffer: Buffer, start: number, end: number): void {
     const { kind, name } = targetFields.read(buffer, start, end);
-    if (kind !== TargetKind.Statement) this.#pass(buffer, start, end);
-    else if (!this.#nameStatement(name, buffer, start, end)) return;
-    this.#steps.push(steps.describe);
+    if (kind !== TargetKind.Statement) {
+      this.#pass(buffer, start, end);
+      this.#steps.push(steps.describe);
+      return;
+    }
+    if (!this.#nameStatement(name, buffer, start, end)) return;
+    const text = name === '' ? undefined : this.#session.statements.get(name)?.text;
+    const isNew = text !== undefined && text.description === null;
+    this.#steps.push(isNew ? describeStep(text) : steps.describe);
   }
 
   #close(buffer: Buffer, start: number, end: number): void {
@@ -339,14 +346,17 @@ export class BatchBuilder {
    * Makes the server fail here, so that it ends the transaction and skips to Sync as it would have,
    * and words the error as PostgreSQL would have for the client's own names.
    */
-  #fail(error: ProxyError): void {
+  #fail(error: ProxyError | Buffer): void {
     this.#send(failingBind);
-    this.#steps.push({ ...steps.bind, replacement: errorResponse(error) });
+    this.#steps.push({
+      ...steps.bind,
+      replacement: Buffer.isBuffer(error) ? error : errorResponse(error),
+    });
     this.#failed = true;
   }
 
   /** The whole request is refused: fails, and ends as the client expects it to. */
-  #refuse(error: ProxyError, end: RequestEnd): void {
+  #refuse(error: ProxyError | Buffer, end: RequestEnd): void {
     this.#fail(error);
     if (end !== 'query' && end !== 'call') return;
     this.#send(sync);

@@ -10,7 +10,8 @@ import type { Classified } from '../router/statement.ts';
 import { Aftermath } from './aftermath.ts';
 import type { BuilderSession } from './batch-builder.ts';
 import { CommitReport } from './commit-report.ts';
-import { changesRole, takeRole } from './in-front.ts';
+import { bringSettings, changesRole, takeRole } from './in-front.ts';
+import { outdatedIn, prepareAsBefore } from './outdated.ts';
 import { ParseScope } from './parse-scope.ts';
 import type { Placed, PlacementFailure } from './placement.ts';
 import type { Request } from './request.ts';
@@ -252,7 +253,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#routes.note(placed, this.#request);
     if (!this.#sent.isBatchOpen && changesRole(server, this.#state.settings))
       this.#becomeRole(placed);
-    else this.#transmit(placed);
+    else this.#renewStatements(placed);
   }
 
   #becomeRole(placed: Placed): void {
@@ -265,7 +266,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
       }
       const failure = this.#isCancelled ? new ProxyError('queryCanceled') : refusal;
       if (failure === null) {
-        this.#transmit(placed);
+        this.#renewStatements(placed);
         return;
       }
       this.#release(placed);
@@ -275,6 +276,29 @@ export class RequestRunner implements ReplySink, BuilderSession {
       } else {
         this.#notPlaced(failure);
       }
+    });
+  }
+
+  /** What the session has prepared long ago must not have become something else. */
+  #renewStatements(placed: Placed): void {
+    const { server } = placed;
+    const request = this.#request!;
+    const mayAsk =
+      !this.#sent.isBatchOpen && request.failure === null && server.txStatus !== TxStatus.Failed;
+    const outdated = mayAsk ? outdatedIn(request, this.statements, server, this.scope.key) : null;
+    if (outdated === null) {
+      this.#transmit(placed);
+      return;
+    }
+    bringSettings(server, this.#state.settings);
+    prepareAsBefore(server, outdated, (refusal) => {
+      if (this.#placed?.server !== server) return;
+      if (server.closedFor !== null) {
+        this.lost(this.#sent.exchange, null, false);
+        return;
+      }
+      request.failure = this.#isCancelled ? new ProxyError('queryCanceled') : refusal;
+      this.#renewStatements(placed);
     });
   }
 

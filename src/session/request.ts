@@ -87,8 +87,8 @@ export class Request {
   executes = 0;
   /** CopyDone and CopyFail messages in it. */
   copyEnds = 0;
-  /** The proxy refuses it: the server is made to fail, with this error. */
-  failure: ProxyError | null = null;
+  /** The proxy refuses it: the server is made to fail, with this error or ErrorResponse. */
+  failure: ProxyError | Buffer | null = null;
   /** It holds a statement that nobody has read: only its server connection knows what it does. */
   pinsUnparsed = false;
   /** The last message has not arrived whole: the rest follows it to the server. */

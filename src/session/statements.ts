@@ -36,9 +36,16 @@ export class ClientStatements {
   readonly #portals = new Map<string, BoundStatement>();
   #unnamedPortal: BoundStatement | null = null;
   #isClosed = false;
+  /** Of the named ones, where all have the same; else null. */
+  #scope: string | null = null;
 
   constructor(texts: PreparedTexts) {
     this.#texts = texts;
+  }
+
+  /** Some were prepared in another scope than this one. */
+  haveOtherScope(scope: string): boolean {
+    return this.#named.size > 0 && this.#scope !== scope;
   }
 
   get size(): number {
@@ -103,6 +110,8 @@ export class ClientStatements {
     if (this.#isClosed) return;
     const shared = this.#texts.use(text.body, text.scope);
     this.remove(name);
+    const isUniform = this.#named.size === 0 || this.#scope === shared.scope;
+    this.#scope = isUniform ? shared.scope : null;
     this.#named.set(name, { text: shared, classified });
   }
 

@@ -1,0 +1,132 @@
+import { ProxyError } from '../errors.ts';
+import type { PreparedText } from '../pool/prepared.ts';
+import type { ServerConnection } from '../pool/server-connection.ts';
+import { type Step, steps } from '../pool/step.ts';
+import { errorResponse } from '../protocol/backend.ts';
+import { Frontend } from '../protocol/codes.ts';
+import {
+  isWhole,
+  parameterDescription,
+  parameterTypes,
+  resultShape,
+} from '../protocol/description.ts';
+import { BindFields, TargetFields } from '../protocol/fields.ts';
+import { close, describe, parse, sync, TargetKind } from '../protocol/frontend.ts';
+import type { Request } from './request.ts';
+import type { ClientStatements } from './statements.ts';
+
+const bindFields = new BindFields();
+const targetFields = new TargetFields();
+
+/** The expected reply to a client's Describe, which is kept as what the statement gives. */
+export function describeStep(text: PreparedText): Step {
+  let parameters: readonly number[] | null = null;
+  return {
+    ...steps.describe,
+    parameters: (buffer, start, end) => {
+      if (isWhole(buffer, start, end)) parameters = parameterTypes(buffer, start, end);
+    },
+    done: (buffer, start, end) => {
+      if (parameters === null || !isWhole(buffer, start, end)) return;
+      text.description ??= { parameters, result: resultShape(buffer, start, end) };
+    },
+  };
+}
+
+export interface Outdated {
+  readonly text: PreparedText;
+  /** The client asks what it gives, rather than for its result. */
+  readonly isDescribed: boolean;
+}
+
+/**
+ * The first statement that the request names and that its session has prepared when it, or the
+ * catalog, was not as it is now (`scope`), and that is not on this server connection: prepared
+ * there now it could give other columns than its client was told of. Null: there is none.
+ */
+export function outdatedIn(
+  request: Request,
+  statements: ClientStatements,
+  { prepared }: ServerConnection,
+  scope: string,
+): Outdated | null {
+  if (!statements.haveOtherScope(scope)) return null;
+  for (let index = 0; index < request.count; index++) {
+    const name = request.isBroken[index] ? '' : statementNameOf(request, index);
+    const text = name === '' ? undefined : statements.get(name)?.text;
+    if (text === undefined || text.scope === scope || text.description === null) continue;
+    if (prepared.has(text)) continue;
+    return { text, isDescribed: request.types[index] === Frontend.Describe };
+  }
+  return null;
+}
+
+function statementNameOf({ types, buffers, starts, ends }: Request, index: number): string {
+  const buffer = buffers[index]!;
+  if (types[index] === Frontend.Bind) {
+    return bindFields.read(buffer, starts[index]!, ends[index]!).statement;
+  }
+  if (types[index] !== Frontend.Describe) return '';
+  const { kind, name } = targetFields.read(buffer, starts[index]!, ends[index]!);
+  return kind === TargetKind.Statement ? name : '';
+}
+
+/**
+ * Prepares it with the types of its parameters as they were, and calls back with the ErrorResponse
+ * that PostgreSQL gives for a statement which does not fit any more, or null: it gives what it gave
+ * (RevalidateCachedQuery, plancache.c).
+ */
+export function prepareAsBefore(
+  server: ServerConnection,
+  { text, isDescribed }: Outdated,
+  done: (refusal: Buffer | null) => void,
+): void {
+  const { prepared } = server;
+  const before = text.description!;
+  const now = new Trial(text);
+  const sql = text.body.subarray(0, text.body.indexOf(0));
+  const messages = [
+    parse(text.name, sql, before.parameters),
+    describe(TargetKind.Statement, text.name),
+    sync,
+  ];
+  prepared.announce(text);
+  const parsed = { ...steps.skippedParse, done: () => prepared.confirm(text) };
+  const finished = ({ error }: { readonly error: Buffer | null }) => {
+    if (error === null && now.result === before.result) {
+      done(null);
+      return;
+    }
+    if (error === null) remove(server, text);
+    const refusal = error ?? errorResponse(new ProxyError('planChanged'));
+    // Which is told before the plan is looked at (exec_describe_statement_message, postgres.c).
+    done(isDescribed ? Buffer.concat([parameterDescription(before.parameters), refusal]) : refusal);
+  };
+  server.runOwn(Buffer.concat(messages), finished, [parsed, now.step, steps.skippedSync]);
+}
+
+/** What a statement gives now. */
+class Trial {
+  readonly step: Step;
+  result: string | null = null;
+
+  constructor({ description }: PreparedText) {
+    this.step = {
+      ...steps.describe,
+      skip: true,
+      done: (buffer, start, end) => {
+        // In pieces, which is not worth putting together: taken for what it was.
+        const isKnown = isWhole(buffer, start, end);
+        this.result = isKnown ? resultShape(buffer, start, end) : description!.result;
+      },
+    };
+  }
+}
+
+/** Whoever uses it there is to be asked the same again. */
+function remove(server: ServerConnection, text: PreparedText): void {
+  const closed = { ...steps.skippedClose, done: () => server.prepared.remove(text) };
+  const message = Buffer.concat([close(TargetKind.Statement, text.name), sync]);
+  server.runOwn(message, () => {}, [closed, steps.skippedSync]);
+  server.prepared.remove(text);
+}
