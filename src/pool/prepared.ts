@@ -107,7 +107,9 @@ export class PreparedOnServer {
   /** Whose text the unnamed statement holds; null: none, or not known. */
   unnamed: PreparedText | null = null;
   /** In order of last use, oldest first. */
-  readonly #named = new Map<string, PreparedText>();
+  #named = new Map<string, PreparedText>();
+  /** DEALLOCATE ALL is under way: what it takes away, unless it fails. */
+  #clearing: Map<string, PreparedText> | null = null;
   /** Under names that clients gave, for SQL EXECUTE: by what they were made. */
   readonly #byClientName = new Map<string, string>();
   /** Those of them whose Parse has not been answered. */
@@ -128,12 +130,14 @@ export class PreparedOnServer {
 
   /** Its Parse was answered. */
   confirm(text: PreparedText): void {
-    this.#named.set(text.name, text);
+    const isToGo = this.#clearing?.has(text.name) === true && !this.#named.has(text.name);
+    if (!isToGo) this.#named.set(text.name, text);
     this.#announced.delete(text);
   }
 
   /** No reply is expected any more: a Parse without an answer has failed, or was ignored. */
   settle(): void {
+    this.#keepAll();
     if (this.#announced.size === 0) return;
     for (const text of this.#announced) this.#named.delete(text.name);
     this.#announced.clear();
@@ -168,11 +172,28 @@ export class PreparedOnServer {
     return this.#byClientName.keys();
   }
 
-  /** After DISCARD ALL or DEALLOCATE ALL. */
+  /** DEALLOCATE ALL goes out now, and `clear` follows if it completes. */
+  announceClear(): void {
+    if (this.#clearing !== null) return;
+    this.#clearing = this.#named;
+    this.#named = new Map();
+  }
+
+  /** It was not executed. */
+  #keepAll(): void {
+    if (this.#clearing === null) return;
+    this.#named = new Map([...this.#clearing, ...this.#named]);
+    this.#clearing = null;
+  }
+
+  /** After DISCARD ALL or DEALLOCATE ALL. What was announced since `announceClear` stays. */
   clear(): void {
     this.unnamed = null;
-    this.#named.clear();
-    this.#announced.clear();
+    if (this.#clearing === null) {
+      this.#named.clear();
+      this.#announced.clear();
+    }
+    this.#clearing = null;
     this.#byClientName.clear();
   }
 }

@@ -188,6 +188,10 @@ export class BatchBuilder {
     if (statement === null) return steps.execute;
     this.#session.scope.sends(statement.classified);
     if (!statement.classified.hasEffects) return steps.execute;
+    if (forgetsStatements(statement.classified)) {
+      this.#session.statements.announceRemoveAll();
+      this.#server.prepared.announceClear();
+    }
     return {
       ...steps.execute,
       done: (buffer, start, end) =>
@@ -411,6 +415,11 @@ function bindStepOf(name: string, statement: ClientStatement): Step {
   const step = { ...steps.bind, renamed: { from: statement.text.name, to: name } };
   bindSteps.set(statement, step);
   return step;
+}
+
+/** DEALLOCATE ALL. DISCARD ALL does not run among others. */
+function forgetsStatements({ statements }: Classified): boolean {
+  return statements.some(({ effect }) => effect?.kind === 'deallocate' && effect.name === null);
 }
 
 /** Effects of the statements that end a transaction (IsTransactionExitStmt, tcop/postgres.c). */

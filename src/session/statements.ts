@@ -28,6 +28,8 @@ export class ClientStatements {
   readonly #named = new Map<string, ClientStatement>();
   /** Names as the messages on their way to a server will leave them: null is closed. */
   readonly #announced = new Map<string, ClientStatement | null>();
+  /** DEALLOCATE ALL is among those messages: only what was announced behind it will be left. */
+  #isAllAnnounced = false;
   /** What servers confirmed of it, in order: counts when the request has ended for the client. */
   #confirmed: [string, ClientStatement | null][] = [];
   /** By SQL PREPARE: no name is here and in the other at a time. */
@@ -56,7 +58,8 @@ export class ClientStatements {
   get(name: string): ClientStatement | undefined {
     const announced = this.#announced.get(name);
     if (announced !== undefined) return announced ?? undefined;
-    return name === '' ? (this.unnamed ?? undefined) : this.#named.get(name);
+    if (name === '') return this.unnamed ?? undefined;
+    return this.#isAllAnnounced ? undefined : this.#named.get(name);
   }
 
   /** The statement that SQL PREPARE made under that name. */
@@ -75,12 +78,19 @@ export class ClientStatements {
 
   /** What a statement of that name runs, whoever has made it. */
   classOf(name: string): Classified | undefined {
-    return this.get(name)?.classified ?? this.#sql.get(name)?.classified;
+    const isToGo = this.#isAllAnnounced || this.#announced.has(name);
+    return this.get(name)?.classified ?? (isToGo ? undefined : this.#sql.get(name)?.classified);
   }
 
   /** A Parse (or, null, a Close) of this name goes out; its answer brings `confirm`. */
   announce(name: string, statement: ClientStatement | null): void {
     this.#announced.set(name, statement);
+  }
+
+  /** DEALLOCATE ALL goes out: `removeAll` follows when it has completed. */
+  announceRemoveAll(): void {
+    this.#isAllAnnounced = true;
+    for (const name of this.#announced.keys()) if (name !== '') this.#announced.delete(name);
   }
 
   /** The server did what was announced, or would have. */
@@ -101,6 +111,7 @@ export class ClientStatements {
 
   /** The request runs again from its start: the client has not heard of what it did so far. */
   forget(): void {
+    this.#isAllAnnounced = false;
     if (this.#announced.size > 0) this.#announced.clear();
     if (this.#confirmed.length > 0) this.#confirmed = [];
   }

@@ -14,6 +14,8 @@ export const features = [
   'cursor',
   'held-cursor',
   'sql-prepare',
+  /** SQL PREPARE, EXECUTE and DEALLOCATE of names that Parse uses as well. */
+  'shared-names',
   'advisory',
   'block',
   'two-phase',

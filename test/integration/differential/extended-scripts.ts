@@ -302,6 +302,27 @@ const named: readonly Script[] = [
     x(B('s1'), E()),
   ),
   script(
+    'DEALLOCATE ALL in front of others',
+    x(P('s1', 'select 1'), P('s2', 'select 2')),
+    x(run('deallocate all'), P('s1', 'select 3'), B('s1'), E()),
+    x(B('s1'), E()),
+    x(B('s2'), E()),
+    x(run('deallocate all'), P('s1', 'select 4'), run('deallocate all'), B('s1'), E()),
+    x(P('s1', 'select 5'), B('s1'), E(), P('', 'deallocate all'), B('', { params: ['1'] }), E()),
+    x(B('s1'), E()),
+    x(run('select 1/0'), run('deallocate all')),
+    x(B('s1'), E(), run('deallocate all'), B('s1'), E()),
+  ),
+  pinned(
+    script(
+      'Close of what SQL has prepared',
+      q('prepare s1 as select 5'),
+      x(CS('s1'), P('s1', 'select 6'), B('s1'), E()),
+      x(B('s1'), E()),
+      q('execute s1'),
+    ),
+  ),
+  script(
     'DEALLOCATE in a transaction',
     x(P('s1', 'select 1')),
     q('begin'),

@@ -75,4 +75,33 @@ describe('what is prepared on a server', () => {
     expect(server.unnamed).toBeNull();
     expect(server.has(a!)).toBe(false);
   });
+
+  it('is all gone behind a DEALLOCATE ALL, but for what is prepared behind it', () => {
+    const texts = new PreparedTexts();
+    const [a, b, c] = ['a', 'b', 'c'].map((text) => texts.use(body(text)));
+    const server = new PreparedOnServer();
+    server.announce(a!);
+    server.confirm(a!);
+    server.announce(b!);
+    server.announceClear();
+    expect([a!, b!].map((text) => server.has(text))).toEqual([false, false]);
+    server.confirm(b!);
+    server.announce(c!);
+    server.clear();
+    server.confirm(c!);
+    server.settle();
+    expect([a!, b!, c!].map((text) => server.has(text))).toEqual([false, false, true]);
+  });
+
+  it('stays when a DEALLOCATE ALL was not executed', () => {
+    const texts = new PreparedTexts();
+    const [a, b] = ['a', 'b'].map((text) => texts.use(body(text)));
+    const server = new PreparedOnServer();
+    server.announce(a!);
+    server.confirm(a!);
+    server.announceClear();
+    server.announce(b!);
+    server.settle();
+    expect([a!, b!].map((text) => server.has(text))).toEqual([true, false]);
+  });
 });
