@@ -16,6 +16,27 @@ export function judge(
   proxied: Trace,
   rules: readonly AllowedDifference[] = allowedDifferences,
 ): Verdict {
+  const heard = [direct, proxied].map(({ lines }) => lines.filter(isNotification).toSorted());
+  if (heard[0]!.join('\n') !== heard[1]!.join('\n')) {
+    return { difference: `notifications:\n${excerpt(heard[0]!, heard[1]!, 0, 0)}`, allowed: [] };
+  }
+  return judgeInOrder(script, withoutNotifications(direct), withoutNotifications(proxied), rules);
+}
+
+/** When a session hears of others is nobody's promise, only that it does, and of each once. */
+const isNotification = (line: string) => line.startsWith('NotificationResponse');
+
+const withoutNotifications = (trace: Trace): Trace => ({
+  ...trace,
+  lines: trace.lines.filter((line) => !isNotification(line)),
+});
+
+function judgeInOrder(
+  script: GeneratedScript,
+  direct: Trace,
+  proxied: Trace,
+  rules: readonly AllowedDifference[],
+): Verdict {
   const allowed: string[] = [];
   let directAt = 0;
   let proxiedAt = 0;

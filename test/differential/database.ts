@@ -39,6 +39,37 @@ export const startOver = `
   END $$;
   CREATE PROCEDURE p_out(INOUT n int) LANGUAGE plpgsql AS $$ BEGIN n := n + 1; END $$`;
 
+/** The same where a script has changed nothing but rows. */
+export const refill = `
+  TRUNCATE t, u;
+  INSERT INTO t VALUES (1, 'one'), (2, 'two'), (3, NULL);
+  ALTER SEQUENCE sq RESTART;
+  ALTER SEQUENCE u_id_seq RESTART;
+  INSERT INTO u (n, t_id) VALUES (10, 1), (20, 2), (30, NULL)`;
+
+/** Everything in the schemas of scripts that is not rows, as one text. */
+const structure = `
+  SELECT concat_ws(' | ',
+    (SELECT string_agg(concat_ws(' ', nspname, relname, relkind, relpersistence, relacl::text,
+        (SELECT string_agg(concat_ws(' ', attname, atttypid::regtype, atttypmod, attnotnull,
+                             pg_get_expr(adbin, adrelid)), ', ' ORDER BY attnum)
+         FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+         WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped),
+        CASE WHEN relkind = 'v' THEN pg_get_viewdef(c.oid) END), '; ' ORDER BY 1)
+     FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+     WHERE nspname IN ('public', 'other')),
+    (SELECT string_agg(proname || ' ' || md5(prosrc), '; ' ORDER BY 1)
+     FROM pg_proc WHERE pronamespace = to_regnamespace('public')),
+    (SELECT string_agg(typname, '; ' ORDER BY 1)
+     FROM pg_type WHERE typnamespace = to_regnamespace('public')),
+    (SELECT string_agg(conname, '; ' ORDER BY 1)
+     FROM pg_constraint WHERE connamespace = to_regnamespace('public')),
+    to_regnamespace('other')) AS text`;
+
+export async function structureOf(client: pg.Client): Promise<string> {
+  return (await client.query(structure)).rows[0].text;
+}
+
 /**
  * Client backends of the database that still do something, beside the one that asks, and locks
  * that end with their session.

@@ -123,6 +123,28 @@ describe('two sessions on one server connection', () => {
     }
   });
 
+  test('never see that the other only reads', async () => {
+    const [left, right] = sessions as [WireTrace, WireTrace];
+    for (const session of [left, right]) await rows(session, 'DISCARD ALL');
+    const write =
+      "INSERT INTO t VALUES (910, 'x') ON CONFLICT (id) DO UPDATE SET v = 'y' RETURNING id";
+    for (const set of [
+      'SET default_transaction_read_only TO on',
+      'SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY',
+      "SELECT set_config('default_transaction_read_only', 'on', false)",
+      'BEGIN; SET default_transaction_read_only TO on; COMMIT',
+    ]) {
+      await rows(left, set);
+      for (let round = 0; round < 3; round++) {
+        const refused = await left.run(q(write).bytes, 'Z');
+        expect(refused, set).toContainEqual(expect.stringContaining('C:25006'));
+        expect(await rows(right, write)).toEqual(['"910"']);
+      }
+      await rows(left, 'RESET default_transaction_read_only');
+      expect(await rows(left, write)).toEqual(['"910"']);
+    }
+  });
+
   test("never see each other's statements", async () => {
     for (const [who, session] of sessions.entries()) {
       await session.run(Buffer.concat([P('s', `SELECT ${who}`), S]), 'Z');

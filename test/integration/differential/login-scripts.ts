@@ -152,6 +152,18 @@ const startup: readonly Script[] = [
       q('select chr(233)'),
     ),
   ),
+  ...['utf-8', 'UNICODE', 'latin1', 'iso-8859-1', 'win1252', '"utf8"', 'nonsense'].map((name) =>
+    withParams(
+      { client_encoding: name },
+      script(
+        `client_encoding ${name}`,
+        show('client_encoding'),
+        q("set client_encoding to 'sql_ascii'"),
+        q('reset client_encoding'),
+        show('client_encoding'),
+      ),
+    ),
+  ),
   withParams(
     { default_transaction_read_only: 'on' },
     script(

@@ -7,6 +7,7 @@ import {
   E,
   H,
   P,
+  pinned,
   Q,
   q,
   run,
@@ -109,6 +110,53 @@ const portals: readonly Script[] = [
     x(CP('c')),
     x(E('c', 2)),
     q('rollback'),
+  ),
+];
+
+const cursors: readonly Script[] = [
+  script(
+    'portals that SQL has made',
+    q('begin'),
+    q('declare c cursor for select i, v from t, generate_series(1, 5) i order by 1, 2'),
+    x(DP('c')),
+    x(E('c', 2)),
+    x(DP('c'), E('c', 1), E('c')),
+    q('fetch 1 from c'),
+    x(CP('c')),
+    x(DP('c')),
+    q('rollback'),
+    x(DP('c')),
+  ),
+  pinned(
+    script(
+      'a held cursor by messages',
+      q('declare h cursor with hold for select generate_series(1, 6)'),
+      x(DP('h'), E('h', 2)),
+      q('fetch 1 from h'),
+      x(E('h', 1), DP('h')),
+      x(CP('h')),
+      q('fetch 1 from h'),
+    ),
+  ),
+  script(
+    'SQL fetches from a portal that Bind has made',
+    q('begin'),
+    x(P('s1', 'select generate_series(1, 6)'), B('s1', { portal: 'p' }), E('p', 2)),
+    q('fetch 2 from p'),
+    x(E('p', 1)),
+    q('close p'),
+    x(E('p')),
+    q('commit'),
+  ),
+  script(
+    'rows a few at a time, with Flush in between',
+    q('begin'),
+    send('12s', P('', 'select generate_series(1, 7)'), B('', { portal: 'p' }), E('p', 3), H),
+    send('s', E('p', 3), H),
+    send('C', E('p', 3), H),
+    send('C', E('p', 3), H),
+    send('Z', S),
+    q('commit'),
   ),
 ];
 
@@ -359,4 +407,4 @@ const pipelines: readonly Script[] = [
   ),
 ];
 
-export const pipelineScripts: readonly Script[] = [...portals, ...errors, ...pipelines];
+export const pipelineScripts: readonly Script[] = [...portals, ...cursors, ...errors, ...pipelines];

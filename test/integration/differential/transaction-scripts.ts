@@ -393,6 +393,17 @@ const extended: readonly Script[] = [
     q("commit prepared 'a'"),
   ),
   script(
+    'two-phase commit without a transaction, or in a failed one',
+    q("prepare transaction 'a'"),
+    q('begin'),
+    q('select 1/0'),
+    q("prepare transaction 'a'"),
+    q('select 1'),
+    q("begin; select 1; prepare transaction 'a'"),
+    q('select 1'),
+    q("rollback prepared 'a'"),
+  ),
+  script(
     'all at once',
     send(
       'ZZZZ',
