@@ -184,6 +184,13 @@ describe('what a replica refuses', () => {
         await replica.setting('hot_standby_feedback', 'off');
       }
       await cluster.primary.query('create table victims (id int)');
+      // Made past the proxy: reads of it go to the primary until the catalog is looked at again.
+      const reader = await proxy.client();
+      await eventually(async () => {
+        await reader.query('select from victims');
+        return (await route(reader)).role === 'replica';
+      }, 'the table is known');
+      await reader.end();
     });
 
     async function isReading(replica: TestNode): Promise<boolean> {
