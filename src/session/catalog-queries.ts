@@ -1,7 +1,7 @@
 import { firstUserOid } from '../router/catalog-rows.ts';
 
 /** chr(31): nameSeparator. */
-const names = (column: string) => `string_agg(DISTINCT ${column}::text, chr(31))`;
+const names = (column: string) => `string_agg(${column}::text, chr(31))`;
 const oids = (...columns: string[]) =>
   `concat_ws(' ', ${columns.map((column) => `NULLIF(${column}::oid, 0)`).join(', ')})`;
 const summary = (table: string, where = 'true') =>
@@ -63,7 +63,8 @@ const typeNames = `
   FROM pg_type t
   JOIN pg_namespace n ON n.oid = t.typnamespace
   LEFT JOIN pg_type e ON e.oid = t.typelem
-  LEFT JOIN pg_class c ON c.oid IN (t.typrelid, e.typrelid) AND c.oid <> 0
+  LEFT JOIN pg_class c
+    ON c.oid = CASE WHEN t.typrelid <> 0 THEN t.typrelid ELSE e.typrelid END
   WHERE c.oid IS NULL OR c.relkind = 'c'
   GROUP BY 1`;
 
