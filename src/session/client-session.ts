@@ -424,6 +424,7 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber {
 
   notified(message: Buffer): void {
     if (this.#phase === 'closed') return;
+    this.#runner.notified();
     if (!this.#notifications.keep(message)) {
       this.terminate(new ProxyError('notificationsLost', 'the session did not take them'));
       return;

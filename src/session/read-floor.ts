@@ -69,6 +69,12 @@ export class ReadFloor {
     this.#previousEndMs = nowMs;
   }
 
+  /** The session is told of a commit that was made at some time up to now. */
+  notified(): void {
+    this.#lookBack();
+    this.#floorMs = this.#monitor.now();
+  }
+
   /**
    * True once after a change of history (failover, crash of the primary) that may have taken what
    * this session wrote or has seen.

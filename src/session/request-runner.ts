@@ -108,6 +108,11 @@ export class RequestRunner implements ReplySink, BuilderSession {
     return isListening ? this.#context.monitor.now() : this.#placer.destination.floor.coverMs;
   }
 
+  /** A notification has come for the session: what it tells of must be seen by its reads. */
+  notified(): void {
+    this.#placer.destination.floor.notified();
+  }
+
   get isAttached(): boolean {
     return this.#placed !== null;
   }

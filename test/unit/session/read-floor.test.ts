@@ -85,6 +85,14 @@ describe('the requirement', () => {
     expect(floor.requirement(session, null).freshAsOfMs).toBe(14_020);
   });
 
+  it('of a session read covers what it was notified of', () => {
+    const floor = floorOf();
+    floor.notified();
+    const notifiedMs = nowMs;
+    nowMs += 10;
+    expect(floor.requirement(session, null).freshAsOfMs).toBe(notifiedMs);
+  });
+
   it.each(['eventual', 'bounded'] as const)(
     'keeps what was seen before a read of level %s',
     (level) => {
