@@ -143,6 +143,7 @@ describe('two sessions on one server connection', () => {
       await rows(left, 'RESET default_transaction_read_only');
       expect(await rows(left, write)).toEqual(['"910"']);
     }
+    await rows(right, 'DELETE FROM t WHERE id = 910');
   });
 
   test("never see each other's statements", async () => {
