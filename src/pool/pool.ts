@@ -92,6 +92,15 @@ export class Pool {
     return connection;
   }
 
+  /** This very connection, if it is idle and needs no check. */
+  takeIdle(connection: ServerConnection): boolean {
+    const index = this.#idle.indexOf(connection);
+    if (index < 0 || this.#needsCheck(connection)) return false;
+    this.#idle.splice(index, 1);
+    this.#active.add(connection);
+    return true;
+  }
+
   /** Calls back once, perhaps before it returns. */
   acquire(served: Waiter['served'], failed: Waiter['failed']): Waiter {
     const sinceMs = this.#now();

@@ -197,9 +197,14 @@ export class Classifier {
 }
 
 /** Effects that no literal of their statement has a part in. */
-function isLiteralFree({ kind }: Effect): boolean {
-  return kind === 'execute' || kind === 'review' || kind === 'notify' || kind === 'backend-pid';
-}
+const literalFree: ReadonlySet<Effect['kind']> = new Set<Effect['kind']>([
+  'execute',
+  'review',
+  'notify',
+  'backend-pid',
+  'list-channels',
+  'sequence-state',
+]);
 
 const EMPTY: Classified = summary([], '');
 
@@ -222,7 +227,7 @@ function isFree(form: string, statements: readonly StatementClass[]): boolean {
     !scanned.severalStatements &&
     (plainStart(form) !== null || isExecute(form)) &&
     !namesSession(form) &&
-    statements.every(({ effect }) => effect === null || isLiteralFree(effect))
+    statements.every(({ effect }) => effect === null || literalFree.has(effect.kind))
   );
 }
 

@@ -25,7 +25,7 @@ export interface Findings {
 }
 
 const SESSION_CALL =
-  /^(set_config|setseed|set_limit|pg_(try_)?advisory_lock(_shared)?|pg_advisory_unlock(_shared|_all)?|pg_notify|dblink_connect(_u)?|pg_replication_origin_session_setup|pg_backup_start|pg_start_backup)$/;
+  /^(set_config|setseed|set_limit|pg_(try_)?advisory_lock(_shared)?|pg_advisory_unlock(_shared|_all)?|pg_notify|pg_listening_channels|currval|lastval|dblink_connect(_u)?|pg_replication_origin_session_setup|pg_backup_start|pg_start_backup)$/;
 
 type Fields = Readonly<Record<string, unknown>>;
 

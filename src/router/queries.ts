@@ -106,6 +106,11 @@ function effectOfCall(name: string): Effect[] {
       return [{ kind: 'review', mayPin: true }];
     case 'pg_notify':
       return [{ kind: 'notify' }];
+    case 'pg_listening_channels':
+      return [{ kind: 'list-channels' }];
+    case 'currval':
+    case 'lastval':
+      return [{ kind: 'sequence-state' }];
     case 'dblink_connect':
     case 'dblink_connect_u':
     case 'pg_replication_origin_session_setup':

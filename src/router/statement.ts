@@ -95,6 +95,10 @@ export type Effect =
   | { readonly kind: 'change-defaults' }
   /** set_config of this setting to a value, or for a time, that only the server knows. */
   | { readonly kind: 'set-unknown'; readonly name: string }
+  /** It asks what the session listens to. */
+  | { readonly kind: 'list-channels' }
+  /** It asks what the session has taken from sequences: currval(), lastval(). */
+  | { readonly kind: 'sequence-state' }
   /** SELECT pg_backend_pid(): the client knows itself by the number in its cancel key. */
   | { readonly kind: 'backend-pid'; readonly column: string }
   /** SHOW of a tidemark.* name (lower case): the proxy answers it itself. */

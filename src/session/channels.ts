@@ -1,3 +1,5 @@
+import { quoteName } from '../quote.ts';
+
 /** LISTEN of a channel, or UNLISTEN of one or (null) all. */
 export interface ChannelChange {
   readonly kind: 'listen' | 'unlisten';
@@ -13,6 +15,11 @@ export class Channels {
 
   get size(): number {
     return this.#listening.size;
+  }
+
+  /** What would make a server connection listen to the same. */
+  get sql(): string {
+    return [...this.#listening].map((channel) => `LISTEN ${quoteName(channel)}`).join('; ');
   }
 
   /** The running transaction, or one that has ended, has changed something. */

@@ -2,12 +2,12 @@ import type { Exchange } from '../pool/exchange.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
 import { steps } from '../pool/step.ts';
 import { query, sync } from '../protocol/frontend.ts';
+import { quoteName } from '../quote.ts';
 import { parseHeadOf } from './parse-head.ts';
 import type { ClientStatements } from './statements.ts';
 
 /** SQL statements name what they execute, so it has to be there under the client's own names. */
-const quoted = (name: string) =>
-  `"${Buffer.from(name, 'latin1').toString().replaceAll('"', '""')}"`;
+const quoted = (name: string) => quoteName(Buffer.from(name, 'latin1').toString());
 
 /**
  * Sees to it that these names mean on the server connection what they mean to the session: what it

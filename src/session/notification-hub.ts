@@ -2,6 +2,7 @@ import pg from 'pg';
 import type { NodeConfig } from '../config.ts';
 import type { ServerLogin } from '../pool/cluster.ts';
 import { notificationResponse } from '../protocol/backend.ts';
+import { quoteName } from '../quote.ts';
 
 const connectTimeoutMs = 5_000;
 /** Empty queries that are answered only behind every notification of a commit before them. */
@@ -21,9 +22,6 @@ export interface NotificationHubOptions {
   /** The node to listen on, or null while there is no primary. */
   readonly primary: () => NodeConfig | null;
 }
-
-/** Doubles quotes, so that the name is read as it is. */
-const quoted = (channel: string) => `"${channel.replaceAll('"', '""')}"`;
 
 /**
  * Listens on one server connection for all sessions of a database, so that LISTEN needs none of
@@ -60,7 +58,7 @@ export class NotificationHub {
     try {
       const client = this.#client ?? this.#connect(login);
       // Also where another has asked for it: that may not have been answered.
-      await Promise.all(channels.map((channel) => client.query(`LISTEN ${quoted(channel)}`)));
+      await Promise.all(channels.map((channel) => client.query(`LISTEN ${quoteName(channel)}`)));
       // What its own transaction has notified it was told of by its own server connection.
       await this.#sync(client, syncRounds);
       if (this.#client !== client) throw new Error('the connection was lost');
@@ -80,7 +78,8 @@ export class NotificationHub {
       if (subscribers?.delete(subscriber) !== true || subscribers.size > 0) continue;
       this.#channels.delete(channel);
       // Not while another may be on its way to it: heard in vain is better than not at all.
-      if (this.#joining === 0) this.#client?.query(`UNLISTEN ${quoted(channel)}`).catch(() => {});
+      if (this.#joining === 0)
+        this.#client?.query(`UNLISTEN ${quoteName(channel)}`).catch(() => {});
     }
     if (this.#channels.size + this.#joining === 0) this.#disconnect();
   }

@@ -50,6 +50,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
   #holdsReady = false;
   readonly #database: string;
   #placed: Placed | null = null;
+  /** Where it wrote last. */
+  #lastWritten: Placed | null = null;
   readonly #sent: Transmission;
   #request: Request | null = null;
   /** The transaction that this request is part of was begun by an earlier one. */
@@ -240,7 +242,18 @@ export class RequestRunner implements ReplySink, BuilderSession {
   // --- where to --------------------------------------------------------------------------------
 
   #place(request: Request): void {
+    const last = this.#lastWritten;
+    if (request.readsSequences && last !== null && this.#takeAgain(last)) {
+      this.#send({ ...last, reason: request.reason ?? 'write', waitedMs: 0 });
+      return;
+    }
     this.#placer.place(request, this.deferred.length > 0);
+  }
+
+  /** Where the session wrote last, if nobody else has written there since: it knows its sequences. */
+  #takeAgain({ node, pool, server }: Placed): boolean {
+    const isMine = server.sequenceUser === this.#state && server.closedFor === null;
+    return isMine && this.#context.monitor.primary() === node && pool.takeIdle(server);
   }
 
   #notPlaced(failure: PlacementFailure): void {
@@ -481,6 +494,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
         this.#context.databases.classifier(this.#database),
       );
     }
+    if (placed.isPrimary && request.access === 'write') this.#lastWritten = placed;
     this.#hasChangedCatalog ||= request.ddl;
     this.#hasChangedDefaults ||= request.changesDefaults;
     this.#placer.destination.answered(request, placed, this.#mayHaveWritten(request, placed));

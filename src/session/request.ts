@@ -103,6 +103,10 @@ export class Request {
   readonly vacates: string[] = [];
   /** New connections begin with other settings afterwards. */
   changesDefaults = false;
+  /** It asks what its session has taken from sequences. */
+  readsSequences = false;
+  /** It asks what its session listens to. */
+  listsChannels = false;
   /** COMMIT or ROLLBACK was among its statements so far. */
   #isBehindEnd = false;
 
@@ -140,6 +144,8 @@ export class Request {
     this.mayNameAny = false;
     if (this.vacates.length > 0) this.vacates.length = 0;
     this.changesDefaults = false;
+    this.readsSequences = false;
+    this.listsChannels = false;
   }
 
   /** It makes statements that other sessions may have made before. */
@@ -354,6 +360,8 @@ export class Request {
       if (effect?.kind === 'begin') this.begins = effect;
       else if (effect?.kind === 'vacate') this.vacates.push(effect.database);
       else if (effect?.kind === 'change-defaults') this.changesDefaults = true;
+      else if (effect?.kind === 'sequence-state') this.readsSequences = true;
+      else if (effect?.kind === 'list-channels') this.listsChannels = true;
       const { access, replicaSafeInTransaction } = runBy(statement, statements);
       if (access === 'write' && this.begins === null) this.writesBeforeBegin = true;
       if (statement.ddl) this.ddl = true;

@@ -2,6 +2,7 @@ import { Exchange, type ReplySink } from '../pool/exchange.ts';
 import type { PreparedText } from '../pool/prepared.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
 import { Frontend, TxStatus } from '../protocol/codes.ts';
+import { query } from '../protocol/frontend.ts';
 import { BatchBuilder, type BuilderSession } from './batch-builder.ts';
 import { bringClientNamed } from './client-named.ts';
 import { bringSettings, sendDeferred } from './in-front.ts';
@@ -98,7 +99,21 @@ export class Transmission {
       const names = request.mayNameAny ? anyName(server, statements) : request.sqlNames;
       if (names.length > 0) bringClientNamed(server, names, statements, this.exchange);
     }
+    if (server.txStatus === TxStatus.Idle) this.#bringObjects(server, request);
     sendDeferred(server, deferred);
+  }
+
+  /** What the session has, and asks about, and the server connection does not know of. */
+  #bringObjects(server: ServerConnection, request: Request): void {
+    if (request.readsSequences && server.sequenceUser !== this.#state) {
+      // It holds what others have taken from sequences.
+      server.runOwn(query('DISCARD SEQUENCES'), () => {});
+    }
+    if (request.access === 'write') server.sequenceUser = this.#state;
+    if (request.listsChannels && this.#state.channels.size > 0) {
+      server.listens = true;
+      server.runOwn(query(this.#state.channels.sql), () => {});
+    }
   }
 
   #continue(request: Request, mayRetry: boolean): void {

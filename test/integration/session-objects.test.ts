@@ -274,6 +274,31 @@ describe('settings whose values only the server knows', () => {
   });
 });
 
+describe('what a session has taken from sequences', () => {
+  test('is told where nobody else has been since, and never mixed up', async () => {
+    const single = await startTestProxy(cluster, { pool: { size: 1 } });
+    await cluster.nodes[0]!.query('CREATE TABLE numbered (id serial, name text)');
+    await withClients(
+      async (left, right) => {
+        const id = () => value(left, 'INSERT INTO numbered (name) VALUES (1) RETURNING id');
+        const first = await id();
+        expect(await value(left, 'SELECT lastval()')).toBe(String(first));
+        expect(await value(left, "SELECT currval('numbered_id_seq')")).toBe(String(first));
+        await expect(right.query('SELECT lastval()')).rejects.toMatchObject({ code: '55000' });
+        await right.query('INSERT INTO numbered (name) VALUES (2)');
+        await expect(left.query('SELECT lastval()')).rejects.toMatchObject({ code: '55000' });
+        await left.query('BEGIN');
+        const second = await id();
+        expect(await value(left, 'SELECT lastval()')).toBe(String(second));
+        await left.query('COMMIT');
+      },
+      [single],
+      [single],
+    );
+    await single.stop();
+  });
+});
+
 describe('databases', () => {
   test('are copied, renamed and dropped when their clients have gone', async () => {
     await withClients(
@@ -441,6 +466,22 @@ describe('LISTEN', () => {
         );
         await eventually(() => heard.length === 3, 'the third');
         expect(heard[2]).toEqual(['numbered', '', backend]);
+      },
+      [proxy],
+      [proxy],
+    );
+  });
+
+  test('is listed by pg_listening_channels()', async () => {
+    await withClients(
+      async (listener, other) => {
+        for (const channel of ['"One"', 'two']) await listener.query(`LISTEN ${channel}`);
+        const list =
+          'SELECT array_agg(channel ORDER BY channel) FROM pg_listening_channels() channel';
+        expect(await value(listener, list)).toEqual(['One', 'two']);
+        expect(await value(other, list)).toBeNull();
+        await listener.query('UNLISTEN *');
+        expect(await value(listener, list)).toBeNull();
       },
       [proxy],
       [proxy],
