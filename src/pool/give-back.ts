@@ -18,6 +18,10 @@ export interface ServerEndpoint {
 export function giveBack(pool: Pool, server: ServerConnection): void {
   server.owner = null;
   if (server.closedFor !== null || server.cancelsInFlight > 0) return;
+  if (server.ranCode) {
+    server.ranCode = false;
+    server.settings = null;
+  }
   if (server.listens) {
     server.listens = false;
     server.runOwn(query('UNLISTEN *'), () => giveBack(pool, server));

@@ -30,6 +30,8 @@ export class ServerConnection implements PipelineOwner {
   /** What the session settings of this backend are; null: unknown, after a rollback. */
   settings: Settings | null = Settings.none;
   #settingsChangedInTransaction = false;
+  /** A function of the user's was called on it, which may have set anything. */
+  ranCode = false;
   /** Who wrote last on it, and alone knows what currval() says there. */
   sequenceUser: object | null = null;
   /** LISTEN was executed on it: UNLISTEN before anybody else has it. */

@@ -17,7 +17,8 @@ import type { Catalog, Effect, PinReason, StatementClass } from './statement.ts'
 const CURSOR_HOLD = 0x20;
 
 const pin = (reason: PinReason): Effect => ({ kind: 'pin', reason });
-const review = (mayPin: boolean): Effect => ({ kind: 'review', mayPin });
+type Code = Extract<Effect, { kind: 'review' }>['ran'];
+const review = (ran: Code): Effect => ({ kind: 'review', ran });
 
 /**
  * Decides one statement of the grammar, whose SQL is `text`. Total: what the tables do not know is a
@@ -53,7 +54,7 @@ function decideSession(node: Node, catalog: Catalog): StatementClass | null {
     return write(tag, 'cursor', { replicaSafe: true });
   }
   if ('ClosePortalStmt' in node) {
-    return write('CLOSE', 'cursor', { replicaSafe: true, effect: review(false) });
+    return write('CLOSE', 'cursor', { replicaSafe: true, effect: review(null) });
   }
   if ('UnlistenStmt' in node) {
     const channel = node.UnlistenStmt.conditionname ?? null;
@@ -156,7 +157,7 @@ function ddlEffect(node: Node, temporary: ReturnType<typeof temporaryScope>): Ef
 }
 
 function effectOfDdl(node: Node): Effect | null {
-  if ('DropStmt' in node) return review(false);
+  if ('DropStmt' in node) return review(null);
   if ('AlterRoleSetStmt' in node || 'AlterDatabaseSetStmt' in node) {
     return { kind: 'change-defaults' };
   }
@@ -208,7 +209,7 @@ function decidePlain(node: Node): StatementClass {
   if (plain === undefined) return write(type, 'unparsable', { effect: pin('unparsed') });
   const { tag, reason } = plain;
   if (reason === 'call-or-do') {
-    const effect = setsUndeclared(node) ? pin('unknown-set') : review(true);
+    const effect = setsUndeclared(node) ? pin('unknown-set') : review('block');
     return write(tag, reason, { effect });
   }
   if (reason !== 'ddl') return write(tag, reason, { replicaSafe: plain.refusedReadOnly === true });

@@ -3,7 +3,7 @@ import type { CopyStmt, ExplainStmt, Node, SelectStmt } from 'libpg-query';
 import { combined, read, session, write } from './classes.ts';
 import { type Findings, inspect, nameOf } from './inspect.ts';
 import { constantText, setConfigEffect } from './settings.ts';
-import type { Catalog, Effect, StatementClass } from './statement.ts';
+import type { Catalog, Effect, StatementClass, WriteReason } from './statement.ts';
 
 /** Decides a statement nested in another one: EXPLAIN, COPY (...) and DECLARE hold them. */
 export type Decide = (node: Node, catalog: Catalog) => StatementClass;
@@ -28,7 +28,7 @@ export function classifySelect(statement: SelectStmt, catalog: Catalog): Stateme
     effect,
     ddl: cause.reason === 'select-into' && findings.temporary === null,
     // What ties the session to its server must not tie it to a replica.
-    forcible: cause.forcible && effect === null,
+    forcible: cause.forcible && (effect === null || effect.kind === 'review'),
   });
 }
 
@@ -84,9 +84,21 @@ function isSimple(node: Node): boolean {
   return 'A_Const' in node || 'ParamRef' in node;
 }
 
+const mayRunCode: ReadonlySet<WriteReason> = new Set<WriteReason>([
+  'volatile-function',
+  'volatile-relation',
+  'volatile-operator',
+  'volatile-type',
+  'unknown-function',
+  'catalog-not-loaded',
+]);
+
 /** What the calls in a query leave behind. Where one cannot be told exactly, the session is pinned. */
-function callEffects({ sessionCalls, temporary }: Findings): Effect | null {
+function callEffects({ cause, sessionCalls, temporary }: Findings): Effect | null {
   const effects: Effect[] = [];
+  // A function may do whatever a session can: make temporary tables, take locks, give them back.
+  if (cause !== null && mayRunCode.has(cause.reason))
+    effects.push({ kind: 'review', ran: 'function' });
   if (temporary === 'session') effects.push({ kind: 'pin', reason: 'temp-table' });
   for (const name of sessionCalls) effects.push(...effectOfCall(name));
   return combined(effects);
@@ -100,10 +112,10 @@ function effectOfCall(name: string): Effect[] {
     case 'pg_advisory_unlock':
     case 'pg_advisory_unlock_shared':
     case 'pg_advisory_unlock_all':
-      return [{ kind: 'review', mayPin: false }];
+      return [{ kind: 'review', ran: null }];
     // Of pg_trgm: SET pg_trgm.similarity_threshold.
     case 'set_limit':
-      return [{ kind: 'review', mayPin: true }];
+      return [{ kind: 'review', ran: 'block' }];
     case 'pg_notify':
       return [{ kind: 'notify' }];
     case 'pg_listening_channels':

@@ -73,10 +73,11 @@ export type Effect =
   | { readonly kind: 'deallocate'; readonly name: string | null }
   | { readonly kind: 'pin'; readonly reason: PinReason }
   /**
-   * What keeps the session on its server connection may have gone, or (`mayPin`) come, which only
-   * the server can tell: DROP, CLOSE, an advisory lock released, DO and CALL.
+   * What keeps the session on its server connection may have gone, which only the server can tell:
+   * DROP, CLOSE, an advisory lock released. After code that nobody has read, that of a `function` or
+   * of a `block` (DO, CALL), it may also have come, and settings may have changed.
    */
-  | { readonly kind: 'review'; readonly mayPin: boolean }
+  | { readonly kind: 'review'; readonly ran: 'function' | 'block' | null }
   /** `channel` null: UNLISTEN *. They take effect when the transaction commits. */
   | { readonly kind: 'listen' | 'unlisten'; readonly channel: string | null }
   | { readonly kind: 'notify' }

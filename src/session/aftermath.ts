@@ -7,6 +7,12 @@ import type { NotificationHub, Subscriber } from './notification-hub.ts';
 import type { SessionState } from './session-state.ts';
 import { settingsQuestion } from './settings-review.ts';
 
+/** The server connection that the session has. */
+export interface HeldServer {
+  readonly server: ServerConnection;
+  readonly isPrimary: boolean;
+}
+
 export interface AftermathOptions {
   readonly state: SessionState;
   readonly login: ServerLogin;
@@ -70,7 +76,7 @@ export class Aftermath {
   }
 
   /** True: `free` is called when it may be asked again whether others can have the connection. */
-  keepsServer(server: ServerConnection, free: () => void): boolean {
+  keepsServer({ server, isPrimary }: HeldServer, free: () => void): boolean {
     const state = this.#state;
     if (state.hasNotified && this.#hub.isListening) {
       this.#settleNotified(server, free);
@@ -87,6 +93,11 @@ export class Aftermath {
     if (!state.pins.areDoubtful) return false;
     this.#ask(server, state.pins.question(server.prepared.clientNames), (rows) => {
       state.learn(state.pins.settle(rows), server);
+      // A session must not be held to a replica: what a function left there goes with the connection.
+      if (!isPrimary && state.pins.size > 0) {
+        state.pins.clear();
+        server.close('session-state');
+      }
       free();
     });
     return true;

@@ -70,6 +70,12 @@ export class Pins {
     this.#areDoubtful = true;
   }
 
+  /** The server connection is gone, and everything with it. */
+  clear(): void {
+    this.#reasons.clear();
+    this.#areDoubtful = false;
+  }
+
   /** DISCARD ALL completed. */
   discard(): void {
     this.#unknownSettings.clear();

@@ -554,7 +554,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     if (server.txStatus !== TxStatus.Idle || !server.isQuiet) return;
     // A COPY that failed has not ended the message that the client is sending.
     if (this.#owner.isMidMessage) return;
-    if (this.#aftermath.keepsServer(server, () => this.#freed(server))) return;
+    if (this.#aftermath.keepsServer(placed, () => this.#freed(server))) return;
     if (this.#state.pins.size === 0) this.#release(placed);
   }
 

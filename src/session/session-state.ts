@@ -186,7 +186,7 @@ export class SessionState {
         this.pins.add(effect.reason);
         return;
       case 'review':
-        this.#review(effect.mayPin);
+        this.#review(effect.ran, server);
         return;
       case 'listen':
       case 'unlisten':
@@ -249,14 +249,17 @@ export class SessionState {
     server.settings = rows === null ? null : this.settings;
   }
 
-  /** `ranCode`: what has run may have left anything, and set anything. */
-  #review(ranCode: boolean): void {
-    if (!ranCode) {
+  /** What has run may have left anything on the server connection, and set anything. */
+  #review(ran: 'function' | 'block' | null, server: ServerConnection): void {
+    if (ran === null) {
       this.pins.mayHaveGone();
       return;
     }
     this.pins.mayHaveCome();
-    this.areSettingsDoubtful = true;
+    // To ask takes a server a millisecond: too long for every call of a function. Others must not
+    // get what it has set.
+    if (ran === 'block') this.areSettingsDoubtful = true;
+    else server.ranCode = true;
   }
 
   /** AND CHAIN starts the next transaction with the modes of the one that ended. */

@@ -174,6 +174,58 @@ describe('what keeps a server connection', () => {
   );
 
   test(
+    'is found where a function has left it',
+    sole(async (client) => {
+      await client.query(`CREATE FUNCTION lock_it(n int) RETURNS void LANGUAGE plpgsql
+        AS $$ BEGIN PERFORM pg_advisory_lock(n); END $$`);
+      await client.query('SELECT lock_it(4712)');
+      await eventually(async () => (await pins(client)) === 'advisory-lock', 'pinned');
+      await client.query('SELECT pg_advisory_unlock(4712)');
+      await unpinned(client);
+    }),
+  );
+
+  test('is nothing that a function has set, for others', async () => {
+    const single = await startTestProxy(cluster, { pool: { size: 1 } });
+    await withClients(
+      async (left, right) => {
+        await left.query(`CREATE FUNCTION set_it() RETURNS void LANGUAGE plpgsql
+          AS $$ BEGIN PERFORM set_config('app.tenant', 'left', false); SET work_mem = '9MB'; END $$`);
+        await left.query('SELECT set_it()');
+        // On the same server connection, that to the primary.
+        await right.query('BEGIN');
+        await right.query('LOCK TABLE items IN ACCESS SHARE MODE');
+        expect(await value(right, "SELECT current_setting('app.tenant', true)")).not.toBe('left');
+        expect(await value(right, 'SHOW work_mem')).toBe('4MB');
+        await right.query('COMMIT');
+      },
+      [single],
+      [single],
+    );
+    await single.stop();
+  });
+
+  test(
+    'is never kept on a replica',
+    sole(async (client) => {
+      await client.query("SET tidemark.target = 'replica'");
+      await eventually(async () => {
+        await client.query('SELECT lock_it(4713)');
+        return (await route(client)).role === 'replica';
+      }, 'taken on a replica');
+      await client.query("SET tidemark.target = 'auto'");
+      await client.query("UPDATE items SET name = 'x' WHERE id = 60");
+      expect(await pins(client)).toBe('');
+      await eventually(async () => {
+        const locks = cluster.nodes
+          .slice(1)
+          .map((node) => node.query("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"));
+        return (await Promise.all(locks)).flat().length === 0;
+      }, 'the lock has gone with its connection');
+    }),
+  );
+
+  test(
     'is nothing that a statement only tried to make',
     sole(async (client) => {
       await expect(client.query('CREATE TEMP TABLE broken (n nonsense)')).rejects.toThrow();

@@ -82,7 +82,7 @@ function describeEffect(effect: Effect | null): string {
     case 'pin':
       return `pin ${effect.reason}`;
     case 'review':
-      return effect.mayPin ? 'may pin or unpin' : 'may unpin';
+      return effect.ran === null ? 'may unpin' : `ran a ${effect.ran}`;
     case 'listen':
     case 'unlisten':
       return `${effect.kind} ${effect.channel ?? 'all'}`;

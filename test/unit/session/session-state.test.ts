@@ -241,7 +241,7 @@ describe('pins', () => {
   it('are doubtful when a statement may have taken one away', () => {
     for (const effect of [
       { kind: 'discard', what: 'temp' },
-      { kind: 'review', mayPin: false },
+      { kind: 'review', ran: null },
     ] as const) {
       const { run, state } = session();
       run(effect);
