@@ -34,6 +34,10 @@ const knownDifferences: ReadonlyMap<string, string> = new Map([
   ],
   ['bad options', 'The same SQLSTATE; the proxy says which options it takes.'],
   ['bad long option', 'The same SQLSTATE; the proxy says which options it takes.'],
+  [
+    'role defaults that change',
+    'New sessions begin with them, on new server connections, which older sessions get as well.',
+  ],
   ['role', 'RESET ROLE is the login role to the server, which reports is_superuser in between.'],
 ]);
 

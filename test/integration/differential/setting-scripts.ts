@@ -269,7 +269,7 @@ const setAndReset: readonly Script[] = [
     q('select 1'),
   ),
   script(
-    'lock_timeout and role defaults',
+    'role defaults that change',
     q("alter role current_user set my.x = 'default'"),
     own,
     q('alter role current_user reset my.x'),
