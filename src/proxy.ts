@@ -106,6 +106,7 @@ class RunningProxy {
         replica: () =>
           config.nodes[this.monitor.nodes.findIndex(({ role }) => role === 'replica')] ?? null,
       },
+      this.#cluster.prepared,
       log,
     );
     this.#routes = new RouteCounts(config.nodes.length);

@@ -1,5 +1,6 @@
 import type { NodeConfig } from '../config.ts';
 import type { Logger } from '../log.ts';
+import type { PreparedTexts } from '../pool/prepared.ts';
 import { Classifier } from '../router/classifier.ts';
 import { DatabaseCatalog } from './database-catalog.ts';
 import { NotificationHub } from './notification-hub.ts';
@@ -21,10 +22,12 @@ interface Database {
 export class Databases {
   readonly #databases = new Map<string, Database>();
   readonly #nodes: CatalogNodes;
+  readonly #prepared: PreparedTexts;
   readonly #log: Logger;
 
-  constructor(nodes: CatalogNodes, log: Logger) {
+  constructor(nodes: CatalogNodes, prepared: PreparedTexts, log: Logger) {
     this.#nodes = nodes;
+    this.#prepared = prepared;
     this.#log = log;
   }
 
@@ -69,7 +72,10 @@ export class Databases {
       database: name,
       // What a replica says may be old, and is better than nothing.
       node: (isLoaded) => this.#nodes.primary() ?? (isLoaded ? null : this.#nodes.replica()),
-      changed: () => classifier.catalogChanged(),
+      changed: () => {
+        classifier.catalogChanged();
+        this.#prepared.catalogChanged(name);
+      },
       gone: () => this.#databases.delete(name),
       failed: (problem) =>
         this.#log.warn(

@@ -79,6 +79,26 @@ describe('what is known of a database', () => {
     expect((await routeOf('SELECT * FROM fleeting')).reason).toBe('unlogged-relation');
   });
 
+  test('prepares anew what was prepared before others changed its tables past the proxy', async () => {
+    await cluster.nodes[0]!.query('CREATE TABLE shape (a int)');
+    const inTransaction = async () => {
+      const client = await proxy.client();
+      await client.query('BEGIN');
+      const { fields } = await client.query({ name: 'same', text: 'SELECT * FROM shape' });
+      await client.query('COMMIT');
+      await client.end();
+      return fields.map(({ name }) => name);
+    };
+    expect(await inTransaction()).toEqual(['a']);
+    await cluster.nodes[0]!.query('ALTER TABLE shape ADD COLUMN b int');
+    await cluster.nodes[0]!.query('CREATE TABLE later (id int)');
+    await eventually(
+      async () => (await routeOf('SELECT * FROM later')).role === 'replica',
+      'the catalog has been read again',
+    );
+    expect(await inTransaction()).toEqual(['a', 'b']);
+  });
+
   test('looks for names that do not exist less and less often', async () => {
     const client = await proxy.client();
     const ask = () => client.query('SELECT * FROM missing').catch(() => {});

@@ -1,3 +1,4 @@
+import type pg from 'pg';
 import type { TestCluster } from '../../support/cluster.ts';
 import { startTestProxy, type TestProxy } from '../../support/proxy.ts';
 import { type Delivery, WireTrace, type WireTraceOptions } from '../../support/wire-trace.ts';
@@ -41,16 +42,19 @@ export class Comparison {
   readonly proxyAddress: WireTraceOptions;
   readonly #cluster: TestCluster;
   readonly #others: Others;
+  readonly #admin: pg.Client;
 
   private constructor(
     cluster: TestCluster,
     proxy: TestProxy,
     others: Others,
+    admin: pg.Client,
     addresses: readonly [WireTraceOptions, WireTraceOptions],
   ) {
     this.#cluster = cluster;
     this.proxy = proxy;
     this.#others = others;
+    this.#admin = admin;
     [this.primaryAddress, this.proxyAddress] = addresses;
   }
 
@@ -68,10 +72,11 @@ export class Comparison {
     const direct = { host, port, user, database };
     const proxied = { host: proxy.host, port: proxy.port, user, database };
     const others = await Others.open(proxied, cluster.replicas.length);
-    return new Comparison(cluster, proxy, others, [direct, proxied]);
+    return new Comparison(cluster, proxy, others, await proxy.client(), [direct, proxied]);
   }
 
   async stop(): Promise<void> {
+    await this.#admin.end();
     await this.#others.close();
     await this.proxy.stop();
   }
@@ -97,9 +102,9 @@ export class Comparison {
     yield { how: 'all at once', byPrimary: expectedAtOnce, byProxy: pipelined };
   }
 
-  /** Fresh tables on every server. */
+  /** Fresh tables on every server. The proxy must know: sessions share what it has prepared. */
   async startOver(): Promise<void> {
-    await this.#cluster.primary.query(everyRunStartsWith);
+    await this.#admin.query(everyRunStartsWith);
     await this.#cluster.waitForCatchup();
   }
 
