@@ -51,6 +51,11 @@ export const errorTemplates = {
     severity: 'FATAL',
     message: 'terminating connection: Tidemark is shutting down',
   },
+  terminatedByCommand: {
+    sqlstate: '57P01',
+    severity: 'FATAL',
+    message: 'terminating connection due to administrator command',
+  },
   idleInReset: {
     sqlstate: '57P01',
     severity: 'FATAL',

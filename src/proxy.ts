@@ -19,6 +19,7 @@ import { DurationHistogram } from './session/duration-histogram.ts';
 import { FallbackLimit } from './session/fallback-limit.ts';
 import { Listener } from './session/listener.ts';
 import { LoginTemplates } from './session/login-templates.ts';
+import { Peers } from './session/peers.ts';
 import { RouteCounts } from './session/route-counts.ts';
 import { WriteFloor } from './session/write-floor.ts';
 
@@ -128,6 +129,7 @@ class RunningProxy {
       policies: new BasePolicies(config.freshness, config.nodes.length),
       fallbacks: this.#fallbacks,
       writes: new WriteFloor(),
+      peers: new Peers(),
       serverPassword: (user: string) =>
         config.users.find(({ name }) => name === user)?.serverPassword ?? '',
     };

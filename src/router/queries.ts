@@ -19,9 +19,9 @@ export function classifySelect(statement: SelectStmt, catalog: Catalog): Stateme
   const findings = inspect(statement, catalog);
   const { cause } = findings;
   if (cause === null) return read('SELECT');
-  const column = backendPidColumn(statement);
+  const alone = callAlone(statement);
   const effect: Effect | null =
-    column === null ? callEffects(findings) : { kind: 'backend-pid', column };
+    (alone === null ? null : effectOfCallAlone(alone)) ?? callEffects(findings);
   return write('SELECT', cause.reason, {
     replicaSafe: cause.replicaSafe,
     prefersPrimary: cause.prefersPrimary,
@@ -55,16 +55,37 @@ function isTargetsOnly(statement: SelectStmt): boolean {
   );
 }
 
-/** The name of the only column of SELECT pg_backend_pid(); null: it is another query. */
-function backendPidColumn(statement: SelectStmt): string | null {
+/** A function of the server's whose call is all there is to a query. */
+interface CallAlone {
+  readonly name: string;
+  readonly args: readonly Node[];
+  /** The name of the result's only column. */
+  readonly column: string;
+}
+
+function callAlone(statement: SelectStmt): CallAlone | null {
   const [target, second] = statement.targetList ?? [];
   if (!isTargetsOnly(statement) || target === undefined || second !== undefined) return null;
   if (!('ResTarget' in target)) return null;
   const { val, name } = target.ResTarget;
-  if (val === undefined || !('FuncCall' in val) || val.FuncCall.args !== undefined) return null;
+  if (val === undefined || !('FuncCall' in val)) return null;
   const called = nameOf(val.FuncCall.funcname);
   const isBuiltIn = called.schema === null || called.schema === 'pg_catalog';
-  return isBuiltIn && called.name === 'pg_backend_pid' ? (name ?? called.name) : null;
+  const { args = [] } = val.FuncCall;
+  return isBuiltIn ? { name: called.name, args, column: name ?? called.name } : null;
+}
+
+/** What is asked of the session's own process id, or done to that of another. */
+function effectOfCallAlone({ name, args, column }: CallAlone): Effect | null {
+  if (name === 'pg_backend_pid' && args.length === 0) return { kind: 'backend-pid', column };
+  if (args.length !== 1) return null;
+  if (name !== 'pg_cancel_backend' && name !== 'pg_terminate_backend') return null;
+  const argument = 'TypeCast' in args[0]! ? args[0].TypeCast.arg : args[0];
+  const parameter =
+    argument !== undefined && 'ParamRef' in argument ? (argument.ParamRef.number ?? null) : null;
+  const pid = Number(constantText(argument) ?? Number.NaN);
+  const action = name === 'pg_cancel_backend' ? 'cancel' : 'terminate';
+  return { kind: 'signal', action, pid: Number.isInteger(pid) ? pid : null, parameter, column };
 }
 
 function setConfigArguments(target: Node): readonly Node[] | null {

@@ -15,6 +15,7 @@ import { LocalStatements } from './local-statements.ts';
 import type { Subscriber } from './notification-hub.ts';
 import { KeptNotifications } from './notifications.ts';
 import type { LaterAnswer } from './own-settings.ts';
+import type { Peer } from './peers.ts';
 import type { PlacementFailure } from './placement.ts';
 import type { Request, RequestEnd } from './request.ts';
 import { RequestIntake } from './request-intake.ts';
@@ -43,7 +44,7 @@ export interface SessionOptions {
 }
 
 /** A logged-in client: its messages become requests, its requests run one at a time. */
-export class ClientSession implements InputOwner, RunnerOwner, Subscriber {
+export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer {
   /** Of its cancel key. */
   readonly pid: number;
   readonly user: string;
@@ -139,6 +140,11 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber {
     waiter?.cancel();
     if (waiter !== null || this.#runner.cancel())
       this.failed(new ProxyError('queryCanceled'), false);
+  }
+
+  signal(action: 'cancel' | 'terminate'): void {
+    this.cancel();
+    if (action === 'terminate') this.terminate(new ProxyError('terminatedByCommand'));
   }
 
   /** Ends at once when idle, else when the transaction has ended. */

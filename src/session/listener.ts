@@ -152,10 +152,12 @@ export class Listener {
           closed: (closed) => {
             this.sessions.delete(closed);
             this.#cancelKeys.revoke(pid);
+            this.#context.peers.remove(pid);
           },
         }),
     );
     this.sessions.add(session);
+    this.#context.peers.add(key.pid, session);
     const greeting = [...reported].map(([name, value]) => parameterStatus(name, value));
     greeting.push(backendKeyData(key.pid, key.secret), readyForQueryIdle);
     socket.write(Buffer.concat(greeting));

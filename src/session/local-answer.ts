@@ -29,6 +29,7 @@ export interface LocalAnswer {
 
 export const textOid = 25;
 export const integerOid = 23;
+export const booleanOid = 16;
 
 /** A command without rows. */
 export const commandAnswer = (tag: string): LocalAnswer => ({ tag, columns: null, rows: [] });
@@ -55,13 +56,16 @@ function asksBinary(buffer: Buffer, start: number, end: number): boolean {
   return false;
 }
 
-/** Numbers in binary; the binary form of text is the text. */
+/** Numbers and booleans in binary; the binary form of text is the text. */
 function inBinary(answer: LocalAnswer): LocalAnswer {
   const { columns, rows } = answer;
   if (columns === null) return answer;
   const binary = rows.map((row) =>
     row.map((value, index) => {
-      if (value === null || columns[index]?.typeOid !== integerOid) return value;
+      const typeOid = columns[index]?.typeOid;
+      if (value === null) return value;
+      if (typeOid === booleanOid) return Buffer.from([value === 't' ? 1 : 0]);
+      if (typeOid !== integerOid) return value;
       const bytes = Buffer.alloc(4);
       bytes.writeInt32BE(Number(value));
       return bytes;

@@ -1,7 +1,15 @@
 import { ProxyError } from '../errors.ts';
 import { Frontend, TxStatus } from '../protocol/codes.ts';
 import type { Effect, StatementClass } from '../router/statement.ts';
-import { commandAnswer, integerOid, type LocalAnswer, oneValue, textOid } from './local-answer.ts';
+import { boundInteger } from './bound-integer.ts';
+import {
+  booleanOid,
+  commandAnswer,
+  integerOid,
+  type LocalAnswer,
+  oneValue,
+  textOid,
+} from './local-answer.ts';
 import { type LaterAnswer, OwnSettings, refusalOfEffect } from './own-settings.ts';
 import { changeByHint, isProxySetting } from './read-policy.ts';
 import type { Request } from './request.ts';
@@ -17,6 +25,7 @@ export class LocalStatements {
   readonly #statements: ClientStatements;
   readonly #own: OwnSettings;
   readonly #pid: number;
+  readonly #user: string;
   /** The server connection of the running transaction is lost, and the client has not heard yet. */
   #hasLostTransaction = false;
 
@@ -24,13 +33,14 @@ export class LocalStatements {
     context: SessionContext,
     runner: RequestRunner,
     statements: ClientStatements,
-    client: { readonly pid: number; readonly reportsLsn: boolean },
+    client: { readonly pid: number; readonly user: string; readonly reportsLsn: boolean },
   ) {
     this.#context = context;
     this.#runner = runner;
     this.#statements = statements;
     this.#own = new OwnSettings(context, client.reportsLsn);
     this.#pid = client.pid;
+    this.#user = client.user;
   }
 
   /** The session's transaction died with its server connection while the client was idle. */
@@ -59,6 +69,9 @@ export class LocalStatements {
     }
     if (effect.kind === 'backend-pid' && state.txStatus !== TxStatus.Failed) {
       return this.#backendPid(effect.column, request);
+    }
+    if (effect.kind === 'signal' && state.txStatus !== TxStatus.Failed) {
+      return this.#signal(effect, request);
     }
     if (effect.kind === 'deallocate' && effect.name !== null) {
       return this.#deallocate(effect.name, request, state);
@@ -171,6 +184,27 @@ export class LocalStatements {
     return { tag: 'SELECT 1', columns, rows: [[String(this.#pid)]] };
   }
 
+  /**
+   * A client knows other sessions by the process ids in their cancel keys. Null: it is no session of
+   * this proxy, or none that its user may signal, which a server says in its way.
+   */
+  #signal({ action, pid, parameter, column }: SignalEffect, request: Request): LocalAnswer | null {
+    const index = request.types.indexOf(Frontend.Bind);
+    if (request.end !== 'query' && (index < 0 || request.executes !== 1)) return null;
+    const { buffers, starts, ends } = request;
+    const target =
+      parameter === null || index < 0
+        ? pid
+        : boundInteger(buffers[index]!, starts[index]!, ends[index]!, parameter);
+    const signalled = target === null ? null : this.#context.peers.find(target);
+    if (signalled === null || signalled.user !== this.#user) return null;
+    this.#keepParsed(request);
+    // Not within the answer: it may be this very session.
+    setImmediate(() => signalled.signal(action));
+    const columns = [{ name: column, typeOid: booleanOid }];
+    return { tag: 'SELECT 1', columns, rows: [['t']] };
+  }
+
   #route(): LocalAnswer {
     const names = ['node', 'address', 'role', 'reason', 'waited_ms', 'staleness_ms'];
     const columns = names.map((name) => ({ name, typeOid: textOid }));
@@ -223,6 +257,7 @@ function onlyStatement(request: Request): StatementClass | null {
   return only;
 }
 
+type SignalEffect = Extract<Effect, { kind: 'signal' }>;
 type Modes = Extract<Effect, { kind: 'begin' | 'set-transaction' }>;
 
 function modesText(modes: Modes): string {

@@ -11,6 +11,7 @@ import { Classifier } from '../../../src/router/classifier.ts';
 import { loadParser } from '../../../src/router/parser.ts';
 import type { LocalAnswer } from '../../../src/session/local-answer.ts';
 import { LocalStatements } from '../../../src/session/local-statements.ts';
+import { Peers } from '../../../src/session/peers.ts';
 import { type Classify, Request, type RequestEnd } from '../../../src/session/request.ts';
 import type { RequestRunner } from '../../../src/session/request-runner.ts';
 import { RouteCounts } from '../../../src/session/route-counts.ts';
@@ -83,9 +84,11 @@ beforeEach(() => {
       },
     },
     routes,
+    peers: new Peers(),
   } as unknown as SessionContext;
   local = new LocalStatements(context, runner as unknown as RequestRunner, statements, {
     pid: 4_711_000,
+    user: 'ann',
     reportsLsn: false,
   });
 });
