@@ -3,6 +3,7 @@ import type { NodeConfig, PoolConfig } from '../config.ts';
 import type { DisconnectReason } from './disconnect-reason.ts';
 import { Pool, type PoolStat } from './pool.ts';
 import { PreparedTexts } from './prepared.ts';
+import { SequenceInterest } from './sequence-interest.ts';
 import { ServerConnection } from './server-connection.ts';
 import { connectServer } from './server-handshake.ts';
 
@@ -35,6 +36,7 @@ const poolKey = (database: string, user: string) => `${database}\0${user}`;
 export class Cluster {
   readonly nodes: readonly NodeConfig[];
   readonly prepared = new PreparedTexts();
+  readonly sequences = new SequenceInterest();
   readonly config: PoolConfig;
   readonly #pools: Map<string, Entry>[];
   readonly #janitor: NodeJS.Timeout;

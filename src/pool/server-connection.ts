@@ -32,7 +32,7 @@ export class ServerConnection implements PipelineOwner {
   #settingsChangedInTransaction = false;
   /** A function of the user's was called on it, which may have set anything. */
   ranCode = false;
-  /** Who wrote last on it, and alone knows what currval() says there. */
+  /** Who wrote last on it, and alone may ask what currval() says there; null: nobody has. */
   sequenceUser: object | null = null;
   /** LISTEN was executed on it: UNLISTEN before anybody else has it. */
   listens = false;

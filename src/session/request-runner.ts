@@ -83,7 +83,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.texts = context.cluster.prepared;
     this.scope = new ParseScope(this.texts, login.database, client.state);
     this.statementsMax = context.config.pool.statementsMax;
-    this.#sent = new Transmission(this, client.state);
+    this.#sent = new Transmission(this, client.state, context.cluster.sequences);
     this.#placer = new RequestPlacer(context, login, client.state, {
       placed: (placed) => this.#send(placed),
       notPlaced: (failure) => this.#notPlaced(failure),
@@ -252,7 +252,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
 
   /** Where the session wrote last, if nobody else has written there since: it knows its sequences. */
   #takeAgain({ node, pool, server }: Placed): boolean {
-    const isMine = server.sequenceUser === this.#state && server.closedFor === null;
+    const isMine = this.#state.sequences.isAt(server) && server.closedFor === null;
     return isMine && this.#context.monitor.primary() === node && pool.takeIdle(server);
   }
 

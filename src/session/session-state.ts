@@ -17,6 +17,7 @@ import { type ChannelChange, Channels } from './channels.ts';
 import { Pins } from './pins.ts';
 import { isProxySetting, type PolicyChange, parseReadSetting, textOfValue } from './read-policy.ts';
 import type { ReadSettings, ReadSettingsMark } from './read-settings.ts';
+import { SequenceHome } from './sequence-home.ts';
 import { settingsWith } from './settings-review.ts';
 
 /** No transaction has said anything about itself. */
@@ -65,6 +66,7 @@ export class SessionState {
   readonly pins = new Pins();
   /** What it listens to without a server connection of its own. */
   readonly channels = new Channels();
+  readonly sequences = new SequenceHome();
   /** The transaction under way, or the last one, has notified somebody. */
   hasNotified = false;
   /** As the client was told in the last ReadyForQuery. */
@@ -170,6 +172,7 @@ export class SessionState {
       case 'discard':
         if (effect.what === 'all') this.#discardAll(server);
         else if (effect.what === 'temp') this.pins.mayHaveGone();
+        else if (effect.what === 'sequences') this.sequences.forget();
         return;
       case 'several':
         for (const one of effect.effects) this.apply(one, server, tag);
@@ -316,6 +319,7 @@ export class SessionState {
   #discardAll(server: ServerConnection): void {
     this.#resetAll(server, false);
     this.pins.discard();
+    this.sequences.forget();
     this.channels.clear();
     server.prepared.clear();
     server.listens = false;

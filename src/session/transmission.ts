@@ -1,5 +1,6 @@
 import { Exchange, type ReplySink } from '../pool/exchange.ts';
 import type { PreparedText } from '../pool/prepared.ts';
+import type { SequenceInterest } from '../pool/sequence-interest.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
 import { Frontend, TxStatus } from '../protocol/codes.ts';
 import { query } from '../protocol/frontend.ts';
@@ -37,14 +38,20 @@ export class Transmission {
   readonly #sink: ReplySink;
   readonly #session: BuilderSession;
   readonly #state: SessionState;
+  readonly #sequences: SequenceInterest;
   /** CopyDone and CopyFail messages of the batch that went out before the server asked for data. */
   #copyEndsAhead = 0;
   #borrowed: PreparedText[] = [];
 
-  constructor(session: BuilderSession & ReplySink, state: SessionState) {
+  constructor(
+    session: BuilderSession & ReplySink,
+    state: SessionState,
+    sequences: SequenceInterest,
+  ) {
     this.#sink = session;
     this.#session = session;
     this.#state = state;
+    this.#sequences = sequences;
     this.exchange = new Exchange(session);
   }
 
@@ -99,17 +106,25 @@ export class Transmission {
       const names = request.mayNameAny ? anyName(server, statements) : request.sqlNames;
       if (names.length > 0) bringClientNamed(server, names, statements, this.exchange);
     }
-    if (server.txStatus === TxStatus.Idle) this.#bringObjects(server, request);
+    if (server.txStatus === TxStatus.Idle) this.#bringChannels(server, request);
+    this.#discardSequences(server, request, deferred.length > 0);
     sendDeferred(server, deferred);
   }
 
-  /** What the session has, and asks about, and the server connection does not know of. */
-  #bringObjects(server: ServerConnection, request: Request): void {
-    if (request.readsSequences && server.sequenceUser !== this.#state) {
-      // It holds what others have taken from sequences.
-      server.runOwn(query('DISCARD SEQUENCES'), () => {});
-    }
-    if (request.access === 'write') server.sequenceUser = this.#state;
+  /** Others' currval() and lastval() are not for this session. */
+  #discardSequences(server: ServerConnection, request: Request, begins: boolean): void {
+    const asks = request.readsSequences;
+    // Later it could give a transaction its snapshot before it has taken its locks.
+    const isFirst = server.txStatus === TxStatus.Idle;
+    const mayTake = begins || request.begins !== null || request.access === 'write';
+    const takes = isFirst && mayTake && !this.#state.isReadOnly;
+    if (server.txStatus === TxStatus.Failed || !(asks || takes)) return;
+    const discards = this.#state.sequences.take(server, asks, this.#sequences);
+    if (discards) server.runOwn(query('DISCARD SEQUENCES'), () => {});
+  }
+
+  /** The session asks what it listens to, which the server connection does not know. */
+  #bringChannels(server: ServerConnection, request: Request): void {
     if (request.listsChannels && this.#state.channels.size > 0) {
       server.listens = true;
       server.runOwn(query(this.#state.channels.sql), () => {});

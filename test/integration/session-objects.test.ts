@@ -349,6 +349,69 @@ describe('what a session has taken from sequences', () => {
     );
     await single.stop();
   });
+
+  test('is not what others have taken, whatever the session did on their server connection', async () => {
+    const single = await startTestProxy(cluster, { pool: { size: 1 } });
+    await cluster.nodes[0]!.query('CREATE SEQUENCE theirs');
+    await withClients(
+      async (left, right) => {
+        const theirs = () => right.query("SELECT nextval('theirs')");
+        const refuses = async () => {
+          const none = { code: '55000' };
+          await expect(left.query('SELECT lastval()')).rejects.toMatchObject(none);
+          await expect(left.query("SELECT currval('theirs')")).rejects.toMatchObject(none);
+        };
+        await theirs();
+        await left.query("UPDATE items SET name = '' WHERE id = 60");
+        await refuses();
+        await theirs();
+        await left.query('BEGIN');
+        await left.query('SELECT 1');
+        await left.query("UPDATE items SET name = '' WHERE id = 60");
+        await left.query('SAVEPOINT asks');
+        await expect(left.query('SELECT lastval()')).rejects.toMatchObject({ code: '55000' });
+        await left.query('ROLLBACK TO asks');
+        await left.query('COMMIT');
+        // What is taken within a transaction that began by reading is not left to others either.
+        await theirs();
+        await left.query('BEGIN');
+        await left.query('SELECT 1');
+        await left.query("SELECT nextval('theirs')");
+        await left.query('COMMIT');
+        await expect(right.query('SELECT lastval()')).rejects.toMatchObject({ code: '55000' });
+        await left.query("SELECT nextval('theirs')");
+        await left.query('DISCARD SEQUENCES');
+        await refuses();
+      },
+      [single],
+      [single],
+    );
+    await single.stop();
+  });
+
+  test('is not what it took on another server connection before', async () => {
+    const pair = await startTestProxy(cluster, { pool: { size: 2 } });
+    await cluster.nodes[0]!.query('CREATE SEQUENCE one; CREATE SEQUENCE two START 50');
+    await withClients(
+      async (client, other) => {
+        // The other one holds the server connection that the session has last been on.
+        const elsewhere = async (sql: string) => {
+          await other.query('BEGIN READ ONLY');
+          await other.query('SELECT pg_is_in_recovery()');
+          await client.query(sql);
+          await other.query('COMMIT');
+        };
+        await client.query("SELECT nextval('one')");
+        await elsewhere("SELECT nextval('two')");
+        expect(await value(client, 'SELECT lastval()')).toBe('50');
+        await elsewhere("UPDATE items SET name = '' WHERE id = 61");
+        await expect(client.query('SELECT lastval()')).rejects.toMatchObject({ code: '55000' });
+      },
+      [pair],
+      [pair],
+    );
+    await pair.stop();
+  });
 });
 
 describe('databases', () => {

@@ -6,6 +6,7 @@ import type { ReadRequirement } from '../../../src/lag/read-requirement.ts';
 import type { Cluster } from '../../../src/pool/cluster.ts';
 import { Pool } from '../../../src/pool/pool.ts';
 import { PreparedTexts } from '../../../src/pool/prepared.ts';
+import { SequenceInterest } from '../../../src/pool/sequence-interest.ts';
 import { type FakeServer, fakeServer } from '../pool/fake-server.ts';
 
 export const poolConfig: PoolConfig = {
@@ -81,6 +82,7 @@ export class FakeServers {
   readonly opened: FakeServer[][] = [];
   readonly #config: PoolConfig;
   readonly prepared = new PreparedTexts();
+  readonly sequences = new SequenceInterest();
 
   constructor(nodes: number, config: Partial<PoolConfig> = {}) {
     this.#config = { ...poolConfig, ...config };
@@ -100,6 +102,7 @@ export class FakeServers {
       nodes: this.pools.map((_, node) => ({ name: `n${node}`, host: 'localhost', port: 1 })),
       config: this.#config,
       prepared: this.prepared,
+      sequences: this.sequences,
       pool: (node: number) => this.pools[node],
     } as unknown as Cluster;
   }
