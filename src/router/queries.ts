@@ -83,9 +83,16 @@ function effectOfCallAlone({ name, args, column }: CallAlone): Effect | null {
   const argument = 'TypeCast' in args[0]! ? args[0].TypeCast.arg : args[0];
   const parameter =
     argument !== undefined && 'ParamRef' in argument ? (argument.ParamRef.number ?? null) : null;
-  const pid = Number(constantText(argument) ?? Number.NaN);
+  const number = Number(constantText(argument) ?? Number.NaN);
+  const pid = isOwnPid(argument) ? 'own' : Number.isInteger(number) ? number : null;
   const action = name === 'pg_cancel_backend' ? 'cancel' : 'terminate';
-  return { kind: 'signal', action, pid: Number.isInteger(pid) ? pid : null, parameter, column };
+  return { kind: 'signal', action, pid, parameter, column };
+}
+
+function isOwnPid(node: Node | undefined): boolean {
+  if (node === undefined || !('FuncCall' in node) || node.FuncCall.args !== undefined) return false;
+  const { schema, name } = nameOf(node.FuncCall.funcname);
+  return name === 'pg_backend_pid' && (schema === null || schema === 'pg_catalog');
 }
 
 function setConfigArguments(target: Node): readonly Node[] | null {

@@ -102,11 +102,14 @@ export type Effect =
   | { readonly kind: 'sequence-state' }
   /** SELECT pg_backend_pid(): the client knows itself by the number in its cancel key. */
   | { readonly kind: 'backend-pid'; readonly column: string }
-  /** SELECT of pg_cancel_backend or pg_terminate_backend: `pid`, or the parameter of that number. */
+  /**
+   * SELECT of pg_cancel_backend or pg_terminate_backend: `pid`, or the parameter of that number.
+   * `own`: of pg_backend_pid().
+   */
   | {
       readonly kind: 'signal';
       readonly action: 'cancel' | 'terminate';
-      readonly pid: number | null;
+      readonly pid: number | 'own' | null;
       readonly parameter: number | null;
       readonly column: string;
     }

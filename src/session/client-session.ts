@@ -305,6 +305,10 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer 
   /** False: a server has to give the answer. */
   #give(request: Request, found: LocalAnswer | ProxyError): boolean {
     if (found instanceof ProxyError) {
+      if (found.severity === 'FATAL') {
+        this.terminate(found);
+        return true;
+      }
       if (this.#runner.isAttached) {
         // The server has to fail as well: it may hold a transaction.
         request.failure = found;

@@ -188,7 +188,10 @@ export class LocalStatements {
    * A client knows other sessions by the process ids in their cancel keys. Null: it is no session of
    * this proxy, or none that its user may signal, which a server says in its way.
    */
-  #signal({ action, pid, parameter, column }: SignalEffect, request: Request): LocalAnswer | null {
+  #signal(
+    { action, pid, parameter, column }: SignalEffect,
+    request: Request,
+  ): LocalAnswer | ProxyError | null {
     const index = request.types.indexOf(Frontend.Bind);
     if (request.end !== 'query' && (index < 0 || request.executes !== 1)) return null;
     const { buffers, starts, ends } = request;
@@ -196,11 +199,14 @@ export class LocalStatements {
       parameter === null || index < 0
         ? pid
         : boundInteger(buffers[index]!, starts[index]!, ends[index]!, parameter);
+    if (target === 'own' || target === this.#pid) {
+      // A server whose query cancels itself says so itself.
+      return action === 'terminate' ? new ProxyError('terminatedByCommand') : null;
+    }
     const signalled = target === null ? null : this.#context.peers.find(target);
     if (signalled === null || signalled.user !== this.#user) return null;
     this.#keepParsed(request);
-    // Not within the answer: it may be this very session.
-    setImmediate(() => signalled.signal(action));
+    signalled.signal(action);
     const columns = [{ name: column, typeOid: booleanOid }];
     return { tag: 'SELECT 1', columns, rows: [['t']] };
   }

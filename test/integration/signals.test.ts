@@ -73,12 +73,19 @@ describe('pg_terminate_backend of another session', () => {
     await killer.end();
   });
 
-  test('may be one of oneself', async () => {
+  test.each([
+    ['its number', (pid: number) => `SELECT pg_terminate_backend(${pid})`],
+    ['pg_backend_pid()', () => 'SELECT pg_terminate_backend(pg_backend_pid())'],
+  ] as const)('may be one of oneself, who gets no answer, by %s', async (_, textOf) => {
     const client = await proxy.client();
     const ended = end(client);
-    // The answer may come before the end, as it may from PostgreSQL.
-    await client.query('SELECT pg_terminate_backend($1)', [pidOf(client)]).catch(() => {});
-    expect(await ended).toMatchObject(terminated);
+    await client.query('BEGIN');
+    await client.query('SELECT pg_advisory_xact_lock(4712)');
+    await expect(client.query(textOf(pidOf(client)))).rejects.toMatchObject(terminated);
+    await ended;
+    const other = await proxy.client();
+    await other.query('SELECT pg_advisory_xact_lock(4712)');
+    await other.end();
   });
 
   test('is for its own user alone', async () => {
