@@ -1,38 +1,19 @@
-import { execFile } from 'node:child_process';
-import { access, chown, mkdir, writeFile } from 'node:fs/promises';
-import { delimiter, join } from 'node:path';
-import { promisify } from 'node:util';
+import { chown, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { chooseAccount } from '../../src/embedded/account.ts';
 import { findPort } from '../../src/embedded/ports.ts';
 import type { TestCluster } from '../../test/support/cluster.ts';
 import { canLogIn } from './can-log-in.ts';
+import { findProgram, type InstalledProgram } from './find-program.ts';
 import type { Login } from './login.ts';
 import { TiedProcess } from './tied-process.ts';
 
 const startLimitMs = 30_000;
-/** Debian keeps it where ordinary users' PATH does not lead. */
-const extraFolders = ['/usr/sbin', '/usr/local/sbin'];
-
-export interface PgpoolProgram {
-  readonly path: string;
-  /** For example `4.3.5`. */
-  readonly version: string;
-}
+export type PgpoolProgram = InstalledProgram;
 
 /** The installed pgpool, or null. */
 export async function findPgpool(): Promise<PgpoolProgram | null> {
-  const folders = [...(process.env.PATH ?? '').split(delimiter), ...extraFolders];
-  for (const folder of folders) {
-    const path = join(folder, 'pgpool');
-    try {
-      await access(path);
-      // It prints its version on standard error.
-      const { stdout, stderr } = await promisify(execFile)(path, ['--version']);
-      const version = /version (\d+(?:\.\d+)*)/.exec(stdout + stderr)?.[1];
-      if (version !== undefined) return { path, version };
-    } catch {}
-  }
-  return null;
+  return await findProgram('pgpool', /version (\d+(?:\.\d+)*)/);
 }
 
 export type PgpoolSettings = Readonly<Record<string, string>>;
@@ -62,6 +43,8 @@ export interface PgpoolOptions {
 
 export interface RunningPgpool {
   readonly login: Login;
+  /** Of its parent process. */
+  readonly pid: number;
   stop(): Promise<void>;
 }
 
@@ -103,7 +86,7 @@ export async function startPgpool(options: PgpoolOptions): Promise<RunningPgpool
     await child.stop();
     throw error;
   }
-  return { login, stop: () => child.stop() };
+  return { login, pid: await child.pid, stop: () => child.stop() };
 }
 
 function baseSettings(options: PgpoolOptions, port: number, pcpPort: number): PgpoolSettings {

@@ -26,14 +26,20 @@ export interface RunningTidemark {
   readonly login: Login;
   /** Requests since the start, by `role reason`. */
   requestsByReason(): Promise<Map<string, number>>;
+  readonly pid: number;
   stop(): Promise<void>;
 }
 
-/** Starts Tidemark in front of the cluster, everything at its default but the ports. */
+/**
+ * Starts Tidemark in front of the cluster, everything at its default but the ports.
+ *
+ * @param settings keys of the configuration file that differ from their defaults
+ */
 export async function startTidemark(
   cluster: TestCluster,
   folder: string,
   program: Program,
+  settings: Readonly<Record<string, unknown>> = {},
 ): Promise<RunningTidemark> {
   const port = await findPort(new Set());
   const httpPort = await findPort(new Set([port]));
@@ -42,6 +48,7 @@ export async function startTidemark(
     http: `127.0.0.1:${httpPort}`,
     nodes: cluster.nodes.map((node) => ({ name: node.name, url: node.url() })),
     log: { level: 'warn' },
+    ...settings,
   };
   const configFile = join(folder, 'tidemark.yaml');
   await writeFile(configFile, stringify(config), { mode: 0o600 });
@@ -64,6 +71,7 @@ export async function startTidemark(
   }
   return {
     login,
+    pid: await child.pid,
     requestsByReason: async () => parseRequests(await (await fetch(`${http}/metrics`)).text()),
     stop: () => child.stop(),
   };

@@ -2,17 +2,21 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
  * Runs the program that follows, and tells it to stop when its own input ends. That happens when
  * this process ends, also by SIGKILL: nothing is left running. `cat` needs the input named, as
- * sh gives /dev/null to what runs in the background.
+ * sh gives /dev/null to what runs in the background. The program's process id comes back on 4.
  */
 const tie = `
 exec 3<&0
-"$@" </dev/null 3<&- &
+"$@" </dev/null 3<&- 4>&- &
 pid=$!
+echo $pid >&4
+exec 4>&-
 (cat <&3 >/dev/null; kill -TERM $pid) 2>/dev/null &
 wait $pid
 `;
@@ -38,6 +42,7 @@ export class TiedProcess {
   readonly #child: ChildProcess;
   readonly #logFile: string;
   readonly #ended: Promise<unknown>;
+  readonly #pid: Promise<number>;
   #running = true;
 
   constructor(options: ProgramOptions) {
@@ -45,7 +50,7 @@ export class TiedProcess {
     this.#logFile = options.logFile;
     this.#child = spawn('/bin/sh', ['-c', tie, 'sh', options.file, ...options.args], {
       cwd: options.cwd ?? '/',
-      stdio: ['pipe', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe', 'ignore', 'pipe'],
       // A session of its own: Ctrl-C is for the bench, which then ends its programs in order.
       detached: true,
       ...options.ids,
@@ -53,9 +58,15 @@ export class TiedProcess {
     const log = createWriteStream(options.logFile);
     this.#child.stdout?.pipe(log, { end: false });
     this.#child.stderr?.pipe(log, { end: false });
+    this.#pid = text(this.#child.stdio[4] as Readable).then(Number);
     this.#ended = once(this.#child, 'exit').then(() => {
       this.#running = false;
     });
+  }
+
+  /** Process id of the program itself, whose descendants are its own. */
+  get pid(): Promise<number> {
+    return this.#pid;
   }
 
   /**
@@ -84,7 +95,7 @@ export class TiedProcess {
   }
 
   async #logEnd(): Promise<string> {
-    const text = await readFile(this.#logFile, 'utf8').catch(() => '');
-    return text.slice(-shownLogLength);
+    const log = await readFile(this.#logFile, 'utf8').catch(() => '');
+    return log.slice(-shownLogLength);
   }
 }
