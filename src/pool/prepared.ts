@@ -156,7 +156,7 @@ export class PreparedOnServer {
 
   /** What was made there under a client's name for SQL to use, as told by `madeAs`. */
   clientNamed(name: string): string | undefined {
-    return this.#byClientName.get(name);
+    return this.#clearing === null ? this.#byClientName.get(name) : undefined;
   }
 
   madeAs(name: string, origin: string): void {

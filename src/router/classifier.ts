@@ -203,6 +203,7 @@ const literalFree: ReadonlySet<Effect['kind']> = new Set<Effect['kind']>([
   'notify',
   'backend-pid',
   'list-channels',
+  'list-statements',
   'sequence-state',
 ]);
 

@@ -20,12 +20,12 @@ export interface Findings {
   readonly cause: Cause | null;
   /** The table that SELECT INTO makes, when it is temporary. */
   readonly temporary: ReturnType<typeof temporaryScope>;
-  /** Calls of functions that change the session, by lower case name. */
+  /** Calls of functions that change the session or ask about it, by lower case name. */
   readonly sessionCalls: ReadonlySet<string>;
 }
 
 const SESSION_CALL =
-  /^(set_config|setseed|set_limit|pg_(try_)?advisory_lock(_shared)?|pg_advisory_unlock(_shared|_all)?|pg_notify|pg_listening_channels|currval|lastval|dblink_connect(_u)?|pg_replication_origin_session_setup|pg_backup_start|pg_start_backup)$/;
+  /^(set_config|setseed|set_limit|pg_(try_)?advisory_lock(_shared)?|pg_advisory_unlock(_shared|_all)?|pg_notify|pg_listening_channels|pg_prepared_statement|currval|lastval|dblink_connect(_u)?|pg_replication_origin_session_setup|pg_backup_start|pg_start_backup)$/;
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -89,6 +89,10 @@ class Walk {
       const { schemaname } = fields;
       const schema = typeof schemaname === 'string' ? schemaname : null;
       this.#relations.push({ schema, name: fields.relname });
+      // A view of that function.
+      if (fields.relname === 'pg_prepared_statements') {
+        this.#sessionCalls.add('pg_prepared_statement');
+      }
     }
   }
 

@@ -148,6 +148,8 @@ function effectOfCall(name: string): Effect[] {
       return [{ kind: 'notify' }];
     case 'pg_listening_channels':
       return [{ kind: 'list-channels' }];
+    case 'pg_prepared_statement':
+      return [{ kind: 'list-statements' }];
     case 'currval':
     case 'lastval':
       return [{ kind: 'sequence-state' }];

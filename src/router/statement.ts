@@ -98,6 +98,8 @@ export type Effect =
   | { readonly kind: 'set-unknown'; readonly name: string }
   /** It asks what the session listens to. */
   | { readonly kind: 'list-channels' }
+  /** It shows what the session has prepared: pg_prepared_statements. */
+  | { readonly kind: 'list-statements' }
   /** It asks what the session has taken from sequences: currval(), lastval(). */
   | { readonly kind: 'sequence-state' }
   /** SELECT pg_backend_pid(): the client knows itself by the number in its cancel key. */

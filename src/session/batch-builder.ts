@@ -319,6 +319,11 @@ export class BatchBuilder {
       return true;
     }
     const { text } = statement;
+    if (this.#server.prepared.clientNamed(name) === text.name) {
+      // It is there under the client's own name.
+      this.#pass(buffer, start, end);
+      return true;
+    }
     if (!this.#server.prepared.has(text)) {
       this.#prepare(text.name, text);
       this.#server.prepared.announce(text);

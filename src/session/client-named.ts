@@ -48,4 +48,15 @@ export function bringClientNamed(
   }
 }
 
+/** For pg_prepared_statements: what the session has prepared, by its names, and nothing else. */
+export function bringNamedOnly(
+  server: ServerConnection,
+  statements: ClientStatements,
+  exchange: Exchange,
+): void {
+  server.prepared.clear();
+  server.runOwn(query('DEALLOCATE ALL'), () => {});
+  bringClientNamed(server, statements.names, statements, exchange);
+}
+
 const parseAndSync = [steps.skippedParse, steps.skippedSync];

@@ -107,6 +107,8 @@ export class Request {
   readsSequences = false;
   /** It asks what its session listens to. */
   listsChannels = false;
+  /** It shows what its session has prepared. */
+  listsStatements = false;
   /** COMMIT or ROLLBACK was among its statements so far. */
   #isBehindEnd = false;
 
@@ -146,6 +148,7 @@ export class Request {
     this.changesDefaults = false;
     this.readsSequences = false;
     this.listsChannels = false;
+    this.listsStatements = false;
   }
 
   /** It makes statements that other sessions may have made before. */
@@ -362,6 +365,7 @@ export class Request {
       else if (effect?.kind === 'change-defaults') this.changesDefaults = true;
       else if (effect?.kind === 'sequence-state') this.readsSequences = true;
       else if (effect?.kind === 'list-channels') this.listsChannels = true;
+      else if (effect?.kind === 'list-statements') this.listsStatements = true;
       const { access, replicaSafeInTransaction } = runBy(statement, statements);
       if (access === 'write' && this.begins === null) this.writesBeforeBegin = true;
       if (statement.ddl) this.ddl = true;

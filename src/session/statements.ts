@@ -71,6 +71,11 @@ export class ClientStatements {
     return this.#sql.keys();
   }
 
+  /** Of all named ones. */
+  get names(): readonly string[] {
+    return [...this.#named.keys(), ...this.#sql.keys()];
+  }
+
   /** PREPARE has completed. Like the server's, it stays when its transaction is rolled back. */
   addSql(name: string, statement: SqlStatement): void {
     this.#sql.set(name, statement);

@@ -5,7 +5,7 @@ import type { ServerConnection } from '../pool/server-connection.ts';
 import { Frontend, TxStatus } from '../protocol/codes.ts';
 import { query } from '../protocol/frontend.ts';
 import { BatchBuilder, type BuilderSession } from './batch-builder.ts';
-import { bringClientNamed } from './client-named.ts';
+import { bringClientNamed, bringNamedOnly } from './client-named.ts';
 import { bringSettings, sendDeferred } from './in-front.ts';
 import type { Request } from './request.ts';
 import type { SessionState } from './session-state.ts';
@@ -103,6 +103,8 @@ export class Transmission {
     bringSettings(server, this.#state.settings);
     if (server.txStatus !== TxStatus.Failed) {
       const { statements } = this.#session;
+      if (request.listsStatements && !this.#session.knowsServerNames)
+        bringNamedOnly(server, statements, this.exchange);
       const names = request.mayNameAny ? anyName(server, statements) : request.sqlNames;
       if (names.length > 0) bringClientNamed(server, names, statements, this.exchange);
     }

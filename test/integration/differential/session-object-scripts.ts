@@ -1,5 +1,8 @@
 import { B, CS, DP, DS, E, P, pinned, q, run, type Script, script, x } from './script.ts';
 
+const listOfStatements =
+  'select name, statement, parameter_types, from_sql from pg_prepared_statements order by name';
+
 export const sessionObjectScripts: readonly Script[] = [
   pinned(
     script(
@@ -157,6 +160,35 @@ export const sessionObjectScripts: readonly Script[] = [
     q('select name, statement from pg_prepared_statements where from_sql'),
     q('deallocate listed'),
     q('select name, statement from pg_prepared_statements where from_sql'),
+  ),
+  script(
+    'the list of protocol statements',
+    x(P('s1', 'select 1')),
+    x(P('s2', 'select $1::int')),
+    q('select 1'),
+    q(listOfStatements),
+    x(B('s1'), E()),
+    x(CS('s1')),
+    q('begin'),
+    q(listOfStatements),
+    q('commit'),
+    q('prepare s3 as select 3'),
+    q('deallocate s2'),
+    q(listOfStatements),
+    q('execute s3'),
+  ),
+  script(
+    'the list of protocol statements, asked for by one of them',
+    x(P('s1', 'select 1')),
+    x(P('ask', listOfStatements)),
+    q('select 1'),
+    x(B('ask'), E()),
+    x(B('s1'), E(), B('ask'), E()),
+    q('begin'),
+    q(listOfStatements),
+    x(P('', 'deallocate all'), B(), E(), P('s1', 'select 1'), B('s1'), E()),
+    q('commit'),
+    q(listOfStatements),
   ),
   pinned(
     script(
