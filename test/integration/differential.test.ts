@@ -81,6 +81,18 @@ describe.each([
   });
 });
 
+test('the others hold a server connection of every node, and no snapshot', async () => {
+  await comparison.letOthersWork();
+  for (const node of cluster.nodes) {
+    // With a snapshot a replica would wait for them (max_standby_streaming_delay).
+    const held = await node.query(
+      `SELECT backend_xmin FROM pg_stat_activity
+       WHERE application_name = 'somebody else' AND state = 'idle in transaction'`,
+    );
+    expect(held).toEqual([{ backend_xmin: null }]);
+  }
+});
+
 describe('two sessions on one server connection', () => {
   let narrow: TestProxy;
   let sessions: WireTrace[];

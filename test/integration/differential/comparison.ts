@@ -113,6 +113,11 @@ export class Comparison {
     await this.#others.rest();
   }
 
+  /** They take their turn, and keep what they get until their next. */
+  async letOthersWork(): Promise<void> {
+    await this.#others.changeShift();
+  }
+
   async #trace(script: Script, { through, delivery, steps }: Run): Promise<string[]> {
     await this.startOver();
     if (script.pins) await this.beAlone();

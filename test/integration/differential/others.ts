@@ -1,5 +1,5 @@
 import { WireTrace, type WireTraceOptions } from '../../support/wire-trace.ts';
-import { B, E, P, q, S, type Step, send } from './script.ts';
+import { B, CP, E, P, q, S, type Step, send } from './script.ts';
 
 /** What other clients leave on every server connection: all of it must stay theirs. */
 const leftovers: readonly Step[] = [
@@ -17,8 +17,17 @@ const leftovers: readonly Step[] = [
   send('Z', P('s1', "select 'not yours' as s1"), P('s2', "select 'not yours' as s2"), S),
 ];
 
-/** The unnamed statement and a portal of theirs. */
-const unnamed = send('Z', P('', "select 'not yours' as unnamed"), B(), E(), S);
+/**
+ * The unnamed statement of theirs. Its portal is closed: the snapshot that it holds would keep a
+ * replica from replaying what the primary has pruned (max_standby_streaming_delay).
+ */
+const unnamed = send('Z', P('', "select 'not yours' as unnamed"), B(), E(), CP(), S);
+
+const commit = q('COMMIT');
+const route = q('SHOW tidemark.route');
+
+/** What lets a shift miss a node (it was down for a moment, or busy) passes by itself. */
+const attemptsMax = 20;
 
 interface Holder {
   readonly client: WireTrace;
@@ -55,9 +64,9 @@ export class Others {
 
   async changeShift(): Promise<void> {
     const next = 1 - this.#shift;
-    for (const { client, begin } of this.#shifts[next]!) {
-      await client.run(begin.bytes, begin.until);
-      await client.run(unnamed.bytes, unnamed.until);
+    for (let attempt = 1; !(await this.#begin(next)); attempt++) {
+      await this.#commit(next);
+      if (attempt === attemptsMax) throw new Error('a shift does not get to every node');
     }
     if (this.#isWorking) await this.#commit(this.#shift);
     this.#shift = next;
@@ -75,8 +84,23 @@ export class Others {
     for (const holders of this.#shifts) for (const { client } of holders) await client.close();
   }
 
+  /** False: it does not hold one connection of every node, which would leave another with none. */
+  async #begin(shift: number): Promise<boolean> {
+    const holders = this.#shifts[shift]!;
+    const nodes = new Set<string>();
+    for (const { client, begin } of holders) {
+      await client.run(begin.bytes, begin.until);
+      const lines = await client.run(unnamed.bytes, unnamed.until);
+      if (!lines.includes('ReadyForQuery T')) return false;
+      const [node] = rowsOf(await client.run(route.bytes, route.until));
+      nodes.add(node!.split(' | ')[0]!);
+    }
+    return nodes.size === holders.length;
+  }
+
   async #commit(shift: number): Promise<void> {
-    const { bytes, until } = q('COMMIT');
-    for (const { client } of this.#shifts[shift]!) await client.run(bytes, until);
+    for (const { client } of this.#shifts[shift]!) await client.run(commit.bytes, commit.until);
   }
 }
+
+const rowsOf = (lines: readonly string[]) => lines.filter((line) => line.startsWith('DataRow '));
