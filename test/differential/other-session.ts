@@ -1,6 +1,6 @@
 import { WireTrace, type WireTraceOptions } from '../support/wire-trace.ts';
 import type { OtherAction } from './command.ts';
-import { B, E, type Message, P, Q, S } from './message.ts';
+import { B, CP, E, type Message, P, Q, S } from './message.ts';
 
 /** What it leaves on every server connection that it has been on: all of it must stay its own. */
 const leftovers: readonly (readonly Message[])[] = [
@@ -18,7 +18,8 @@ const leftovers: readonly (readonly Message[])[] = [
   [P('s1', "select 'not yours' as s1"), P('s2', "select 'not yours' as s2"), S],
 ];
 
-const unnamed = [P('', "select 'not yours' as unnamed"), B(), E(), S];
+/** Without its portal, whose snapshot a replica would wait for (max_standby_streaming_delay). */
+const unnamed = [P('', "select 'not yours' as unnamed"), B(), E(), CP(), S];
 
 const actions: Record<OtherAction, readonly (readonly Message[])[]> = {
   reads: [[B('s1'), E(), S], unnamed],
