@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { startTestCluster, type TestCluster } from '../support/cluster.ts';
 import { eventually, startTestProxy, type TestProxy } from '../support/proxy.ts';
 
@@ -16,8 +16,8 @@ describe('what is known of a database', () => {
     await cluster?.stop();
   });
 
-  async function routeOf(sql: string): Promise<{ role: string; reason: string }> {
-    const client = await proxy.client();
+  async function routeOf(sql: string, through = proxy): Promise<{ role: string; reason: string }> {
+    const client = await through.client();
     await client.query(sql);
     const { rows } = await client.query('SHOW tidemark.route');
     await client.end();
@@ -81,9 +81,13 @@ describe('what is known of a database', () => {
 
   test('prepares anew what was prepared before others changed its tables past the proxy', async () => {
     await cluster.nodes[0]!.query('CREATE TABLE shape (a int)');
+    const narrow = await startTestProxy(cluster, { pool: { size: 1 } });
+    onTestFinished(() => narrow.stop());
     const inTransaction = async () => {
-      const client = await proxy.client();
+      const client = await narrow.client();
       await client.query('BEGIN');
+      // Nothing behind it can run again without the client's notice.
+      await client.query('SELECT 1');
       const { fields } = await client.query({ name: 'same', text: 'SELECT * FROM shape' });
       await client.query('COMMIT');
       await client.end();
@@ -93,7 +97,7 @@ describe('what is known of a database', () => {
     await cluster.nodes[0]!.query('ALTER TABLE shape ADD COLUMN b int');
     await cluster.nodes[0]!.query('CREATE TABLE later (id int)');
     await eventually(
-      async () => (await routeOf('SELECT * FROM later')).role === 'replica',
+      async () => (await routeOf('SELECT * FROM later', narrow)).role === 'replica',
       'the catalog has been read again',
     );
     expect(await inTransaction()).toEqual(['a', 'b']);
