@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { help, parseOptions } from './throughput/options.ts';
 import { benchOwnCluster } from './throughput/own-cluster.ts';
 import { benchOwnServers } from './throughput/own-servers.ts';
+import { throughputPlot } from './throughput/plot.ts';
 import { throughputReport } from './throughput/tables.ts';
 
 const progress = (line: string) => process.stderr.write(`${line}\n`);
@@ -22,6 +23,7 @@ async function main(args: readonly string[]): Promise<void> {
     await mkdir(dirname(options.output), { recursive: true });
     await writeFile(`${options.output}.json`, `${JSON.stringify(results, null, 1)}\n`);
     await writeFile(`${options.output}.md`, throughputReport(results, 'markdown'));
+    await writeFile(`${options.output}.svg`, throughputPlot(results));
   }
 }
 

@@ -88,6 +88,9 @@ export function parseOptions(args: readonly string[]): ThroughputOptions | null 
   if (fsync !== 'on' && fsync !== 'off') throw new Error('--fsync is on or off');
   const urls = values.url.map(parseNamedUrl);
   if (urls.length === 0 && (init || drop)) throw new Error('--init and --drop go with --url');
+  if (new Set(urls.map(({ name }) => name)).size < urls.length) {
+    throw new Error('--url: two have the same name; give each its own: NAME=postgres://...');
+  }
   if (init && drop) throw new Error('--init or --drop, not both');
   if (urls.length > 0 && values.targets !== undefined) {
     throw new Error(

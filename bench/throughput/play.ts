@@ -24,7 +24,9 @@ export interface Played {
 
 /** Of a run of pgbench, beside what is measured. */
 const overheadSeconds = 2;
-const warmUpSeconds = 1;
+const warmUpClientsMax = 8;
+/** After the ramp, which is enough. */
+const warmUpSeconds = 0;
 
 /** At each point the targets take turns, in each repetition in another order. */
 export async function playAll(play: PlayOptions): Promise<Played> {
@@ -70,12 +72,24 @@ function listPoints(options: ThroughputOptions): Point[] {
   );
 }
 
-/** Connections are open, caches filled, and code is compiled, before anything counts. */
+/**
+ * Connections are open, caches filled, and code is compiled, before anything counts. The many
+ * logins of the most clients take long: they are made with one of the workloads.
+ */
 async function warmUp(play: PlayOptions): Promise<void> {
   const { options, targets, progress } = play;
-  progress('warming up');
-  const clients = Math.max(...options.clients);
-  for (const point of listPoints({ ...options, clients: [clients] })) {
+  const clientsMax = Math.max(...options.clients);
+  const [first, ...others] = options.workloads;
+  const points = [
+    ...listPoints({ ...options, workloads: [first!], clients: [clientsMax] }),
+    ...listPoints({
+      ...options,
+      workloads: others,
+      clients: [Math.min(clientsMax, warmUpClientsMax)],
+    }),
+  ];
+  for (const point of points) {
+    progress(`warming up: ${point.workload.key}, ${point.protocol}`);
     for (const target of targets)
       await playTurn({ ...play, target, point, seconds: warmUpSeconds });
   }

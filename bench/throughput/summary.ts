@@ -32,6 +32,8 @@ export interface Outcome extends Readonly<Record<Quantity, Spread | null>> {
 /** What others are held against. */
 export const baselineKeys = ['direct', 'pgbouncer', 'pgpool'] as const;
 
+export const isOurs = (key: string) => key.startsWith('tidemark');
+
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length / 2;

@@ -1,4 +1,5 @@
 import { type Column, markdownTable, textTable } from '../support/text-table.ts';
+import { aimLines } from './aims.ts';
 import type { PointResults, ThroughputResults } from './results.ts';
 import type { Outcome, Spread } from './summary.ts';
 import {
@@ -26,6 +27,8 @@ export function throughputReport(results: ThroughputResults, format: Format): st
       table(outcomeColumns(results, workload), rowsOf(results, points)),
     );
   }
+  const aims = aimLines(results);
+  if (aims.length > 0) parts.push(heading('Aims'), bullets(aims));
   const troubles = troubleLines(results);
   if (troubles.length > 0) parts.push(heading('Errors'), bullets(troubles));
   return `${parts.join('\n\n')}\n`;
