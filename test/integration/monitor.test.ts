@@ -35,7 +35,8 @@ async function startMonitor(login: MonitorLogin = {}, sampleIntervalMs = 50): Pr
   monitor = new Monitor({
     probes: cluster.nodes.map((node) => probeOf(node, login)),
     sampleIntervalMs,
-    probeTimeoutMs: 500,
+    // A slow machine's servers must not count as hung.
+    probeTimeoutMs: 2_000,
     maxStalenessMs: MAX_STALENESS_MS,
     onEvent: (event) => events.push(event),
   });
@@ -165,7 +166,7 @@ describe('a monitor of a healthy cluster', () => {
       expect(role(1)).toBe('replica');
       const requirement = asOf(monitor.now() - MAX_STALENESS_MS);
       expect(monitor.isEligible(1, requirement)).toBe(false);
-      expect(await waitFor(requirement, 5000)).toBe(2);
+      expect(await waitFor(requirement, 20_000)).toBe(2);
     } finally {
       await nodeAt(1).resumeReplay();
     }
@@ -264,7 +265,7 @@ describe('a monitor of a cluster that breaks', () => {
     await nodeAt(1).sigstop();
     await until('it is down', () => role(1) === 'down');
     expect(monitor.stalenessMs(1)).toBe(Number.POSITIVE_INFINITY);
-    expect(isFresh(2)).toBe(true);
+    await until('the other one is not affected', () => isFresh(2));
     await nodeAt(1).sigcont();
     await until('it is back', () => role(1) === 'replica' && isFresh(1));
     expect(monitor.nodes[1]!.generation).toBeGreaterThan(generation);

@@ -1,9 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Lsn, parseLsn } from '../../src/lag/lsn.ts';
 import type { TestNode } from './cluster.ts';
 
 /** `wal_block_size` of every server that is not built otherwise. */
 export const PAGE_BYTES = 8192;
+
+const pageOf = (lsn: Lsn) => lsn / BigInt(PAGE_BYTES);
 
 /** Logs a record that ends exactly on a page boundary; resolves with the insert position then. */
 export async function fillPage(primary: TestNode): Promise<Lsn> {
@@ -15,17 +16,13 @@ export async function fillPage(primary: TestNode): Promise<Lsn> {
   };
   const missed: string[] = [];
   for (let attempt = 0; attempt < 2_000; attempt++) {
-    // What a record adds to its message, measured where it does not cross a page.
+    // What a record adds to its message, which is more where it crosses into the next page.
     const start = await position();
     await emit(1000);
     const end = await position();
     const overhead = Number(end - start) - 1000;
     const left = PAGE_BYTES - Number(end % BigInt(PAGE_BYTES));
-    if (overhead > 100 || left < overhead + 300) {
-      // Somebody else writes, too, or the page is nearly full.
-      await sleep(5);
-      continue;
-    }
+    if (pageOf(start) !== pageOf(end) || left < overhead + 300) continue;
     await emit(left - overhead);
     const lsn = await position();
     if (lsn % BigInt(PAGE_BYTES) === 24n) return lsn;
