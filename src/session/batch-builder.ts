@@ -13,7 +13,12 @@ import { describeStep } from './outdated.ts';
 import { parseHeadOf } from './parse-head.ts';
 import type { ParseScope } from './parse-scope.ts';
 import type { Request, RequestEnd } from './request.ts';
-import type { BoundStatement, ClientStatement, ClientStatements } from './statements.ts';
+import {
+  type BoundStatement,
+  type ClientStatement,
+  type ClientStatements,
+  nameOnWire,
+} from './statements.ts';
 
 const bindFields = new BindFields();
 const parseFields = new ParseFields();
@@ -209,6 +214,8 @@ export class BatchBuilder {
       return;
     }
     const { statement: name, queryStart } = parseFields.read(buffer, start, end);
+    // What an EXECUTE returns is decided here (PlanCacheComputeResultDesc, plancache.c).
+    this.#bringNamed(parsed);
     if (name === '') {
       this.#server.prepared.unnamed = parsed.text;
       const { statements } = this.#session;
@@ -229,7 +236,10 @@ export class BatchBuilder {
       this.#fail(new ProxyError('duplicateStatement', name));
       return;
     }
-    const text = this.#session.texts.use(body, this.#session.scope.key);
+    const { texts, scope } = this.#session;
+    // A name means something else to each session.
+    const isShared = namesExecuted(parsed).length === 0;
+    const text = texts.use(body, isShared ? scope.key : `own ${texts.newVersion()}`);
     const statement: ClientStatement = { text, classified: parsed.classified };
     this.#session.statements.announce(name, statement);
     this.borrowed.push(text);
@@ -264,6 +274,7 @@ export class BatchBuilder {
 
   #bind(buffer: Buffer, start: number, end: number): void {
     const { statement: name } = bindFields.read(buffer, start, end);
+    this.#bringNamed(this.#session.statements.get(name));
     if (!this.#nameStatement(name, buffer, start, end)) return;
     const statement = name === '' ? undefined : this.#session.statements.get(name);
     this.#steps.push(statement === undefined ? steps.bind : bindStepOf(name, statement));
@@ -276,10 +287,13 @@ export class BatchBuilder {
       this.#steps.push(steps.describe);
       return;
     }
+    const statement = this.#session.statements.get(name);
+    this.#bringNamed(statement);
     if (!this.#nameStatement(name, buffer, start, end)) return;
-    const text = name === '' ? undefined : this.#session.statements.get(name)?.text;
-    const isNew = text !== undefined && text.description === null;
-    this.#steps.push(isNew ? describeStep(text) : steps.describe);
+    const isNew = name !== '' && statement !== undefined && statement.text.description === null;
+    // What an EXECUTE gives is not for the text to say.
+    const isKept = isNew && namesExecuted(statement).length === 0;
+    this.#steps.push(isKept ? describeStep(statement.text) : steps.describe);
   }
 
   #close(buffer: Buffer, start: number, end: number): void {
@@ -332,6 +346,33 @@ export class BatchBuilder {
     this.#send(head);
     this.#pass(buffer, restOffset, end);
     return true;
+  }
+
+  /** What an EXECUTE names has to mean to the server what the batch so far has made of it. */
+  #bringNamed(statement: ClientStatement | undefined): void {
+    if (statement === undefined) return;
+    for (const name of namesExecuted(statement)) this.#bringClientNamed(name);
+  }
+
+  #bringClientNamed(name: string): void {
+    const { statements } = this.#session;
+    const { prepared } = this.#server;
+    const text = statements.get(name)?.text;
+    const there = prepared.clientNamed(name);
+    // What SQL has made was brought in front of the batch.
+    const isAsKnown =
+      text === undefined && (there === undefined || statements.sql(name) !== undefined);
+    if (isAsKnown || (text !== undefined && there === text.name)) return;
+    // Until the server has answered, nobody knows what is there: an error may come before.
+    prepared.madeAs(name, inDoubt);
+    if (there !== undefined) {
+      this.#send(close(TargetKind.Statement, name));
+      this.#steps.push({ ...steps.skippedClose, done: () => prepared.unmake(name) });
+    }
+    if (text === undefined) return;
+    this.#send(parseHeadOf(name, text.body));
+    this.#send(text.body);
+    this.#steps.push({ ...steps.skippedParse, done: () => prepared.madeAs(name, text.name) });
   }
 
   #forgetUnnamed(): void {
@@ -411,6 +452,9 @@ export class BatchBuilder {
   }
 }
 
+/** No text's name. */
+const inDoubt = '';
+
 const bindSteps = new WeakMap<ClientStatement, Step>();
 
 /** Of a statement that is known to the server by another name: its errors name it. */
@@ -425,6 +469,16 @@ function bindStepOf(name: string, statement: ClientStatement): Step {
 /** DEALLOCATE ALL. DISCARD ALL does not run among others. */
 function forgetsStatements({ statements }: Classified): boolean {
   return statements.some(({ effect }) => effect?.kind === 'deallocate' && effect.name === null);
+}
+
+const none: readonly string[] = [];
+
+/** Of the statements that EXECUTE in this one runs. */
+function namesExecuted({ classified }: ClientStatement): readonly string[] {
+  if (!classified.hasEffects) return none;
+  return classified.statements.flatMap(({ effect }) =>
+    effect?.kind === 'execute' ? [nameOnWire(effect.name)] : none,
+  );
 }
 
 /** Effects of the statements that end a transaction (IsTransactionExitStmt, tcop/postgres.c). */

@@ -1,16 +1,13 @@
 import type { Exchange } from '../pool/exchange.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
 import { steps } from '../pool/step.ts';
-import { query, sync } from '../protocol/frontend.ts';
-import { quoteName } from '../quote.ts';
+import { close, query, sync, TargetKind } from '../protocol/frontend.ts';
 import { parseHeadOf } from './parse-head.ts';
 import type { ClientStatements } from './statements.ts';
 
-/** SQL statements name what they execute, so it has to be there under the client's own names. */
-const quoted = (name: string) => quoteName(Buffer.from(name, 'latin1').toString());
-
 /**
- * Sees to it that these names mean on the server connection what they mean to the session: what it
+ * SQL statements name what they execute, so it has to be there under the client's own names: sees to
+ * it that these names mean on the server connection what they mean to the session: what it
  * has prepared is prepared there, what others have is gone. Where that fails, its error takes the
  * place of the one that `exchange`, which comes next, will get for it.
  */
@@ -30,7 +27,11 @@ export function bringClientNamed(
     if (there === origin) continue;
     if (there !== undefined) {
       prepared.unmake(name);
-      server.runOwn(query(`DEALLOCATE ${quoted(name)}`), () => {});
+      server.runOwn(
+        Buffer.concat([close(TargetKind.Statement, name), sync]),
+        () => {},
+        closeAndSync,
+      );
     }
     if (origin === undefined) continue;
     prepared.madeAs(name, origin);
@@ -59,4 +60,5 @@ export function bringNamedOnly(
   bringClientNamed(server, statements.names, statements, exchange);
 }
 
+const closeAndSync = [steps.skippedClose, steps.skippedSync];
 const parseAndSync = [steps.skippedParse, steps.skippedSync];

@@ -1,4 +1,4 @@
-import { B, CS, DP, DS, E, P, pinned, q, run, type Script, script, x } from './script.ts';
+import { B, CS, DP, DS, E, H, P, pinned, q, run, type Script, script, send, x } from './script.ts';
 
 const listOfStatements =
   'select name, statement, parameter_types, from_sql from pg_prepared_statements order by name';
@@ -160,6 +160,28 @@ export const sessionObjectScripts: readonly Script[] = [
     q('select name, statement from pg_prepared_statements where from_sql'),
     q('deallocate listed'),
     q('select name, statement from pg_prepared_statements where from_sql'),
+  ),
+  script(
+    'EXECUTE of what its batch has prepared',
+    x(P('s1', 'select 1'), P('', 'execute s1'), DS(), B(), DP(), E()),
+    x(CS('s1'), P('s1', 'select 2'), P('s2', 'execute s1'), B('s2'), E()),
+    x(CS('s1'), P('', 'execute s1'), B(), E()),
+    x(P('s1', 'select 3'), B('s2'), E()),
+    x(P('', 'select 1/0'), B(), E(), CS('s1'), P('s1', 'select 4'), B('s2'), E()),
+    x(B('s2'), E()),
+    q('deallocate s1'),
+    x(B('s2'), E()),
+  ),
+  script(
+    'EXECUTE of what its batch has prepared, with Flush',
+    send('T', P('s1', 'select 1'), DS('s1'), H),
+    send('T', P('s2', 'execute s1'), DS('s2'), H),
+    x(B('s2'), E()),
+    q('begin'),
+    send('3', CS('s1'), H),
+    send('T', P('s1', 'select 2'), DS('s1'), H),
+    x(B('s2'), E()),
+    q('commit'),
   ),
   script(
     'the list of protocol statements',
