@@ -27,6 +27,8 @@ export interface Findings {
 const SESSION_CALL =
   /^(set_config|setseed|set_limit|pg_(try_)?advisory_lock(_shared)?|pg_advisory_unlock(_shared|_all)?|pg_notify|pg_listening_channels|pg_prepared_statement|currval|lastval|dblink_connect(_u)?|pg_replication_origin_session_setup|pg_backup_start|pg_start_backup)$/;
 
+const SLOT_CALL = /^pg_(create|copy)_(physical|logical)_replication_slot$/;
+
 type Fields = Readonly<Record<string, unknown>>;
 
 /**
@@ -98,7 +100,8 @@ class Walk {
 
   #call(call: Fields): void {
     const name = nameOf(call.funcname);
-    if (SESSION_CALL.test(name.name)) this.#sessionCalls.add(name.name);
+    const makesOwnSlot = SLOT_CALL.test(name.name) && mayBeTemporary(call.args);
+    if (SESSION_CALL.test(name.name) || makesOwnSlot) this.#sessionCalls.add(name.name);
     this.#add(functionCause(name, this.#catalog));
     if (name.name === 'current_setting') {
       const [argument] = Array.isArray(call.args) ? call.args : [];
@@ -203,4 +206,10 @@ export function nameOf(list: unknown): Name {
     parts.push((part as { String?: { sval?: string } }).String?.sval ?? '');
   }
   return { schema: parts.at(-2) ?? null, name: parts.at(-1) ?? '' };
+}
+
+/** Whether the third argument, `temporary`, may be true: such a slot ends with its session. */
+function mayBeTemporary(args: unknown): boolean {
+  const temporary = Array.isArray(args) ? args[2] : undefined;
+  return temporary !== undefined && constantText(temporary) !== 'off';
 }

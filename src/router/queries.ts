@@ -155,6 +155,10 @@ function effectOfCall(name: string): Effect[] {
       return [{ kind: 'sequence-state' }];
     case 'dblink_connect':
     case 'dblink_connect_u':
+    case 'pg_create_physical_replication_slot':
+    case 'pg_create_logical_replication_slot':
+    case 'pg_copy_physical_replication_slot':
+    case 'pg_copy_logical_replication_slot':
     case 'pg_replication_origin_session_setup':
     case 'pg_backup_start':
     case 'pg_start_backup':

@@ -125,6 +125,25 @@ describe(`${clientsCount} clients on ${poolSize} server connections, in transact
       await unpinned(client);
     }));
 
+  test('temporary replication slots', async () => {
+    const slots = `SELECT slot_name FROM pg_replication_slots WHERE slot_name LIKE 'temporary%'`;
+    await withClients(
+      async (...clients) => {
+        for (const [index, client] of clients.entries()) {
+          const create = 'SELECT pg_create_physical_replication_slot($1, false, true)';
+          await client.query(create, [`temporary_${index}`]);
+          expect(await pins(client)).toBe('session-function');
+        }
+        expect(await cluster.nodes[0]!.query(slots)).toHaveLength(2);
+        await clients[1]!.query("SELECT pg_drop_replication_slot('temporary_1')");
+      },
+      [proxy],
+      [proxy],
+    );
+    const areGone = async () => (await cluster.nodes[0]!.query(slots)).length === 0;
+    await eventually(areGone, 'the slots have gone with their session');
+  });
+
   test('LOAD', async () => {
     await withMany(async (client) => {
       await client.query("LOAD 'plpgsql'");
