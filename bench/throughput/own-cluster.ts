@@ -13,6 +13,8 @@ import { playAll } from './play.ts';
 import type { ThroughputResults } from './results.ts';
 import { startTargets } from './targets.ts';
 
+/** What others are held against. */
+const baselines = ['direct', 'pgbouncer', 'pgpool'];
 /** Those of the bench itself, the monitors and the walsenders. */
 const spareConnections = 100;
 const sharedBuffers = '256MB';
@@ -41,7 +43,9 @@ export async function benchOwnCluster(
         ...{ pgbouncer, pgpool },
       });
       try {
-        const played = await playAll({ options, pgbench, targets, scale, control, progress });
+        const played = await playAll({
+          ...{ options, pgbench, targets, baselines, scale, control, progress },
+        });
         return {
           at: new Date().toISOString(),
           command: commandLine(options),
@@ -52,6 +56,7 @@ export async function benchOwnCluster(
           note: options.note,
           leftOut: leftOut(options, pgbouncer, pgpool),
           targets: targets.map(({ key, name, settings }) => ({ key, name, settings })),
+          baselines,
           ...played,
         };
       } finally {

@@ -34,8 +34,11 @@ export async function benchOwnServers(
     }
     const scale = await prepareTables(control, first, options, progress);
     const targets = options.urls.map(targetOf);
+    const baselines = [first.name];
     for (const { name, login } of options.urls) await requireTables(name, new pg.Client(login()));
-    const played = await playAll({ options, pgbench, targets, scale, control, progress });
+    const played = await playAll({
+      ...{ options, pgbench, targets, baselines, scale, control, progress },
+    });
     const { rows } = await control.query<{ value: string }>(
       `select current_setting('server_version') as value`,
     );
@@ -51,6 +54,7 @@ export async function benchOwnServers(
         'CPU and memory of the proxies, and the share of reads on replicas: they cannot be seen from here.',
       ],
       targets: targets.map(({ key, name, settings }) => ({ key, name, settings })),
+      baselines,
       ...played,
     };
   } finally {

@@ -1,9 +1,10 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { findProgram, type InstalledProgram } from '../support/find-program.ts';
 import {
@@ -18,7 +19,9 @@ import { firstVariables, type Protocol, type Workload } from './workloads.ts';
 
 /** Not measured: connections are opened and statements prepared. */
 export const rampSeconds = 1;
-/** A run that has not ended so long after its time has hung. */
+/** For the logins of all clients. pgbench counts them in its own limit (-T), which is set so high. */
+const loginSecondsMax = 300;
+/** A run that has not ended so long after its limit has hung. */
 const graceMs = 60_000;
 const threadsMax = 2;
 /** From so many clients on, only a part of the transactions is logged: enough for a p99. */
@@ -64,41 +67,60 @@ export async function runPgbench(options: PgbenchOptions): Promise<PgbenchRun> {
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-pgbench-'));
   try {
     const args = await pgbenchArgs(options, folder);
-    const { destination, seconds, onProgress } = options;
+    const { destination, seconds } = options;
     const child = spawn(options.program.path, args, {
       cwd: folder,
       // Arguments can be read by everybody on the machine; the environment cannot.
       env: { ...process.env, ...destination.env, LC_ALL: 'C' },
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: (rampSeconds + seconds) * 1_000 + graceMs,
+      timeout: (loginSecondsMax + rampSeconds + seconds) * 1_000 + graceMs,
       killSignal: 'SIGKILL',
     });
     const exited = once(child, 'exit');
-    const complaints: string[] = [];
-    let measuredFromMs: number | null = null;
-    const reading = (async () => {
-      for await (const line of createInterface({ input: child.stderr })) {
-        const progress = parseProgress(line);
-        if (progress !== null) {
-          if (progress.atSeconds < rampSeconds) continue;
-          measuredFromMs ??= Date.now();
-          onProgress(progress);
-        } else if (/error|fatal|abort/i.test(line)) complaints.push(line);
-      }
-    })();
+    const watching = watch(child, options);
     const stdout = await text(child.stdout);
-    await reading;
+    const { measuredFromMs, complaints } = await watching;
     const [code, signal] = (await exited) as [number | null, string | null];
     if (signal !== null) complaints.push(`pgbench was ended by ${signal}: it had hung`);
     else if (code !== 0) complaints.push(`pgbench ended with code ${code}`);
     return {
       summary: parseSummary(stdout),
-      latenciesMicros: await readLogs(folder, measuredFromMs ?? 0),
+      latenciesMicros: await readLogs(folder, measuredFromMs),
       error: complaints.length === 0 ? null : complaints.join('; ').slice(0, shownErrorLength),
     };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+interface Watched {
+  /** Of Date.now(), after the ramp. */
+  readonly measuredFromMs: number;
+  readonly complaints: string[];
+}
+
+/** Reads what it says on standard error, and ends it when its time is over. */
+async function watch(
+  child: ChildProcessByStdio<null, Readable, Readable>,
+  { seconds, onProgress }: PgbenchOptions,
+): Promise<Watched> {
+  const complaints: string[] = [];
+  let measuredFromMs = 0;
+  let first: Progress | null = null;
+  for await (const line of createInterface({ input: child.stderr })) {
+    const progress = parseProgress(line);
+    if (progress === null) {
+      if (/error|fatal|abort/i.test(line)) complaints.push(line);
+      continue;
+    }
+    if (progress.atSeconds < rampSeconds) continue;
+    if (first === null) measuredFromMs = Date.now();
+    first ??= progress;
+    onProgress(progress);
+    // As if its limit was reached (handle_sig_alarm in pgbench.c): it ends in order.
+    if (progress.atSeconds >= first.atSeconds + seconds) child.kill('SIGALRM');
+  }
+  return { measuredFromMs, complaints };
 }
 
 async function pgbenchArgs(options: PgbenchOptions, folder: string): Promise<string[]> {
@@ -117,7 +139,7 @@ async function pgbenchArgs(options: PgbenchOptions, folder: string): Promise<str
     ...['-n', '-M', protocol, '-c', `${clients}`, '-j', `${Math.min(clients, threadsMax)}`],
     ...[
       '-T',
-      `${rampSeconds + seconds}`,
+      `${loginSecondsMax + rampSeconds + seconds}`,
       '-s',
       `${scale}`,
       '-P',

@@ -12,6 +12,8 @@ export interface PlayOptions {
   readonly options: ThroughputOptions;
   readonly pgbench: InstalledProgram;
   readonly targets: readonly Target[];
+  /** Keys of the targets that others are held against. */
+  readonly baselines: readonly string[];
   readonly scale: number;
   readonly control: pg.Client;
   readonly progress: (line: string) => void;
@@ -58,7 +60,7 @@ export async function playAll(play: PlayOptions): Promise<Played> {
       workload: point.workload.key,
       protocol: point.protocol,
       clients: point.clients,
-      outcomes: summarise(measurements),
+      outcomes: summarise(measurements, play.baselines),
       measurements: Object.fromEntries(measurements),
     })),
   };

@@ -33,5 +33,7 @@ export interface ThroughputResults {
     readonly name: string;
     readonly settings: Readonly<Record<string, string>>;
   }[];
+  /** Keys of the targets that others are held against. */
+  readonly baselines: readonly string[];
   readonly points: readonly PointResults[];
 }

@@ -29,9 +29,6 @@ export interface Outcome extends Readonly<Record<Quantity, Spread | null>> {
   readonly errors: readonly string[];
 }
 
-/** What others are held against. */
-export const baselineKeys = ['direct', 'pgbouncer', 'pgpool'] as const;
-
 export const isOurs = (key: string) => key.startsWith('tidemark');
 
 export function median(values: readonly number[]): number {
@@ -51,11 +48,15 @@ export function spreadOf(values: readonly (number | null)[]): Spread | null {
 /**
  * @param measurements of each target at one point, in the order of the repetitions: those of the
  *   same repetition were made one after the other, so their ratio bears what else the machine did
+ * @param baselines keys of the targets that others are held against
  */
-export function summarise(measurements: ReadonlyMap<string, readonly Measurement[]>): Outcome[] {
+export function summarise(
+  measurements: ReadonlyMap<string, readonly Measurement[]>,
+  baselines: readonly string[],
+): Outcome[] {
   return [...measurements].map(([key, own]) => {
     const spread = (quantity: Quantity) => spreadOf(own.map((one) => one[quantity]));
-    const ratios = (quantity: Quantity) => ratiosTo(measurements, key, quantity);
+    const ratios = (quantity: Quantity) => ratiosTo(measurements, baselines, key, quantity);
     return {
       key,
       transactionsPerSecond: spread('transactionsPerSecond'),
@@ -78,11 +79,12 @@ export function summarise(measurements: ReadonlyMap<string, readonly Measurement
 
 function ratiosTo(
   measurements: ReadonlyMap<string, readonly Measurement[]>,
+  baselines: readonly string[],
   key: string,
   quantity: Quantity,
 ): Record<string, number> {
   const found: Record<string, number> = {};
-  for (const baseline of baselineKeys) {
+  for (const baseline of baselines) {
     const others = measurements.get(baseline);
     if (others === undefined || baseline === key) continue;
     const ratios = measurements.get(key)!.flatMap((own, index) => {

@@ -89,22 +89,24 @@ const targetColumns: Column<ThroughputResults['targets'][number]>[] = [
   { title: 'settings', align: 'left', text: ({ settings }) => listed(settings) },
 ];
 
-function outcomeColumns({ targets }: ThroughputResults, workload: WorkloadKey): Column<Row>[] {
+function outcomeColumns(
+  { targets, baselines }: ThroughputResults,
+  workload: WorkloadKey,
+): Column<Row>[] {
   const right = (title: string, text: (outcome: Outcome) => string): Column<Row> => ({
     title,
     align: 'right',
     text: ({ outcome }) => text(outcome),
   });
-  const has = (wanted: string) => targets.some(({ key }) => key === wanted);
-  const versus = (key: string, title: string) =>
-    has(key) ? [right(`× ${title}`, ({ throughputTo }) => ratio(throughputTo[key]))] : [];
+  const versus = targets
+    .filter(({ key }) => baselines.includes(key))
+    .map(({ key, name }) => right(`× ${name}`, ({ throughputTo }) => ratio(throughputTo[key])));
   return [
     { title: 'clients', align: 'right', text: ({ clients }) => String(clients) },
     { title: 'target', align: 'left', text: ({ name }) => name },
     right('tps', ({ transactionsPerSecond }) => rate(transactionsPerSecond)),
     right('spread', ({ transactionsPerSecond }) => range(transactionsPerSecond)),
-    ...versus('direct', 'direct'),
-    ...versus('pgbouncer', 'PgBouncer'),
+    ...versus,
     right('p50 ms', ({ p50Ms }) => ms(p50Ms)),
     right('p95 ms', ({ p95Ms }) => ms(p95Ms)),
     right('p99 ms', ({ p99Ms }) => ms(p99Ms)),
@@ -127,7 +129,7 @@ function preamble(results: ThroughputResults, format: Format): string[] {
   const lines = [
     `Command: ${format === 'markdown' ? `\`${results.command}\`` : results.command}`,
     `When: ${results.at}.`,
-    `Measured: medians of ${settings.repetitions} runs of pgbench, ${settings.seconds} s each; the targets took turns at each point. Spread: the lowest and the highest of them. × direct and × PgBouncer: throughput, as a multiple of theirs in the same repetition.`,
+    `Measured: medians of ${settings.repetitions} runs of pgbench, ${settings.seconds} s each; the targets took turns at each point. Spread: the lowest and the highest of them. ×: throughput, as a multiple of that target's in the same repetition.`,
     `Servers: ${listed(postgres)}; scale ${settings.scale}.`,
     `Versions: ${listed(versions)}.`,
     `Machine: ${machine.platform}, ${machine.cores} cores (${machine.cpu}), ${machine.memoryGib} GiB, Node ${machine.node}; pgbench, the proxies and all servers that the bench started share it.`,

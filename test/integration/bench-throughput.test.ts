@@ -124,10 +124,12 @@ describe.skipIf(!hasPgbench)('npm run bench', () => {
       expect(ended.code).toBe(0);
       const { targets, points } = await readResults();
       expect(targets.map(({ name }) => name)).toEqual(['one', 'two']);
-      for (const { transactionsPerSecond, errors } of points[0]!.outcomes) {
+      const { outcomes } = points[0]!;
+      for (const { transactionsPerSecond, errors } of outcomes) {
         expect(errors).toEqual([]);
         expect(transactionsPerSecond!.median).toBeGreaterThan(1);
       }
+      expect(outcomes.map(({ throughputTo }) => Object.keys(throughputTo))).toEqual([[], ['one']]);
       prints.push(JSON.stringify(await readResults()));
 
       const dropped = await benchUrl('--drop');

@@ -32,7 +32,7 @@ describe('the tables', () => {
     expect(cell(5, 'tps')).toBe('4000');
     expect(cell(5, 'spread')).toBe('3000–5000');
     expect(cell(5, '× PgBouncer')).toBe('1.38');
-    expect(cell(3, '× direct')).toBe('-');
+    expect(cell(3, '× Direct <a & b>')).toBe('-');
     expect(cell(5, 'CPU µs/tx')).toBe('25');
     expect(cell(3, 'CPU µs/tx')).toBe('-');
     expect(cell(1, 'failed')).toBe('0, see below');

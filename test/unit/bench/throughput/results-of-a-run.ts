@@ -11,6 +11,8 @@ export function measurement(over: Partial<Measurement> = {}): Measurement {
   };
 }
 
+const baselines = ['direct', 'pgbouncer'];
+
 /** Select-only at two numbers of clients, and mixed at one; PgBouncer failed in one of them. */
 export function resultsOfARun(): ThroughputResults {
   const runs = (...rates: number[]) =>
@@ -21,7 +23,7 @@ export function resultsOfARun(): ThroughputResults {
     measurements: Record<string, Measurement[]>,
   ) => ({
     ...{ workload, clients, protocol: 'simple' as const, measurements },
-    outcomes: summarise(new Map(Object.entries(measurements))),
+    outcomes: summarise(new Map(Object.entries(measurements)), baselines),
   });
   const unseen = { cpuMicrosPerTransaction: null, memoryMib: null, shareOnReplicas: null };
   return {
@@ -42,6 +44,7 @@ export function resultsOfARun(): ThroughputResults {
       { key: 'pgbouncer', name: 'PgBouncer', settings: { version: '1.18' } },
       { key: 'tidemark', name: 'Tidemark', settings: {} },
     ],
+    baselines,
     points: [
       point('select-only', 32, {
         direct: [measurement({ transactionsPerSecond: 4_000, ...unseen })],

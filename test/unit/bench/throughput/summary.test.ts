@@ -21,6 +21,7 @@ describe('the summary of a point', () => {
         ['direct', runs(100, 1_000, 10)],
         ['tidemark', runs(200, 1_500, 30)],
       ]),
+      ['direct'],
     );
     // 2, 1.5 and 3 times; the ratio of the medians alike would be 2, that of the means 1.6.
     expect(ours!.throughputTo).toEqual({ direct: 2 });
@@ -34,6 +35,7 @@ describe('the summary of a point', () => {
         ['pgbouncer', runs(0, 0)],
         ['tidemark', runs(200, 300)],
       ]),
+      ['direct', 'pgbouncer'],
     );
     expect(ours!.throughputTo).toEqual({});
     expect(ours!.cpuTo).toEqual({ pgbouncer: 1 });
@@ -51,6 +53,7 @@ describe('the summary of a point', () => {
           ],
         ],
       ]),
+      [],
     );
     expect(one).toMatchObject({
       ...{ ownReads: 40, staleReads: 2, failedTransactions: 3, errors: ['aborted'] },
