@@ -2,13 +2,16 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { startTestCluster, type TestCluster } from '../support/cluster.ts';
 import { eventually, startTestProxy, type TestProxy } from '../support/proxy.ts';
 
+/** However slow the machine is: what can be read on a replica is read there. */
+const freshness = { waitTimeoutMs: 60_000, maxStalenessMs: 60_000 };
+
 describe('what is known of a database', () => {
   let cluster: TestCluster;
   let proxy: TestProxy;
 
   beforeAll(async () => {
     cluster = await startTestCluster({ replicas: 1 });
-    proxy = await startTestProxy(cluster);
+    proxy = await startTestProxy(cluster, { freshness });
   });
 
   afterAll(async () => {
@@ -81,7 +84,7 @@ describe('what is known of a database', () => {
 
   test('prepares anew what was prepared before others changed its tables past the proxy', async () => {
     await cluster.nodes[0]!.query('CREATE TABLE shape (a int)');
-    const narrow = await startTestProxy(cluster, { pool: { size: 1 } });
+    const narrow = await startTestProxy(cluster, { pool: { size: 1 }, freshness });
     onTestFinished(() => narrow.stop());
     const inTransaction = async () => {
       const client = await narrow.client();

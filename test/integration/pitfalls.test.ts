@@ -646,10 +646,12 @@ describe('pitfall 13: reads that wait and do not wait any more', () => {
           async () => (await metric(limited, 'tidemark_fallback_limit_total')) === 17,
           'all but two are refused',
         );
-        const [{ n }] = await cluster.primary.query(
-          "select count(*)::int as n from pg_stat_activity where wait_event_type = 'Lock'",
+        const waiting =
+          "select count(*)::int as n from pg_stat_activity where wait_event_type = 'Lock'";
+        await eventually(
+          async () => (await cluster.primary.query(waiting))[0].n === 2,
+          'two wait on the primary',
         );
-        expect(n).toBe(2);
         await locker.query('rollback');
         expect((await Promise.all(reads)).toSorted()).toEqual([
           ...Array<string>(17).fill('57014'),
