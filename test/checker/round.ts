@@ -17,6 +17,8 @@ export interface RoundOptions {
   readonly clients: number;
   /** How long each primary serves, ms. Between two of them lies a promotion. */
   readonly erasMs: readonly number[];
+  /** The first primary serves on until then, however slow the machine is. */
+  readonly isEnough?: (recorder: Recorder) => boolean;
   /** Default: true. */
   readonly hasFaults?: boolean;
   /** How the first primary goes. Default: at random. */
@@ -33,6 +35,10 @@ export interface Round {
   /** From the first operation to the last. */
   readonly tookMs: number;
 }
+
+/** Beyond the time of the first era, for `isEnough`. */
+const overtimeMsMax = 300_000;
+const pollMs = 20;
 
 /** What both proxies give to clients that ask for nothing. */
 const entitlement: Entitlement = { level: 'session', maxStalenessMs: 2_000, token: null };
@@ -74,7 +80,7 @@ async function play(
   cluster: TestCluster,
   fronts: readonly Front[],
   random: Random,
-  { clients, erasMs, hasFaults = true, way }: RoundOptions,
+  { clients, erasMs, isEnough = () => true, hasFaults = true, way }: RoundOptions,
 ): Promise<Round> {
   const { user, password, database } = cluster.primary;
   const targets = fronts.map(({ host, port }) => ({ host, port, user, password, database }));
@@ -91,10 +97,15 @@ async function play(
         await faults.promote(requested, era === 1 ? way : undefined);
       }
       const endMs = performance.now() + eraMs;
-      while (hasFaults && faults.replicas.length > 0 && performance.now() < endMs) {
-        await faults.episode();
+      const isOver = () => {
+        const nowMs = performance.now();
+        if (nowMs < endMs) return false;
+        return era > 0 || nowMs >= endMs + overtimeMsMax || isEnough(workload.recorder);
+      };
+      while (!isOver()) {
+        if (hasFaults && faults.replicas.length > 0) await faults.episode();
+        else await sleep(pollMs);
       }
-      await sleep(Math.max(0, endMs - performance.now()));
     }
   } finally {
     await workload.stop();

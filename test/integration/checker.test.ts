@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { consistencyLevels } from '../../src/config.ts';
 import { analyse } from '../checker/analysis.ts';
 import { type BreakageName, breakages, needsLoss } from '../checker/breakages.ts';
+import type { Recorder } from '../checker/recorder.ts';
 import { playRound } from '../checker/round.ts';
 import { Summary } from '../checker/summary.ts';
 
@@ -11,14 +12,31 @@ const seed = Number(process.env.TIDEMARK_TEST_SEED ?? Math.floor(Math.random() *
 /** `long`: all breakages, not only the worst. The long run itself is npm run check:consistency. */
 const isLong = process.env.TIDEMARK_TEST_CHECKER === 'long';
 
+/** What they ask for is not always there yet. */
+const waitingLevels = ['session', 'global', 'strong'] as const;
+const readsMin = 200;
+const readsOnReplicasMin = 50;
+
+/** For the tests below. How many demands the reads make is known at the end only: twice as many. */
+function isEnough(recorder: Recorder): boolean {
+  return consistencyLevels.every((level) => {
+    const { reads, onReplicas, waited, withForeignToken } = recorder.level(level);
+    const hasWaited = waited > 0 || !waitingLevels.some((one) => one === level);
+    return (
+      reads > 2 * readsMin && onReplicas > readsOnReplicasMin && withForeignToken > 0 && hasWaited
+    );
+  });
+}
+
 describe(`sessions at every level under faults and a promotion (TIDEMARK_TEST_SEED=${seed})`, () => {
   const summary = new Summary();
 
   beforeAll(async () => {
-    const round = await playRound({ seed, replicas: 3, clients: 16, erasMs: [18_000, 8_000] });
+    const erasMs = [18_000, 8_000];
+    const round = await playRound({ seed, replicas: 3, clients: 16, erasMs, isEnough });
     summary.add(round, analyse(round.history));
     if (isLong) console.log(summary.text());
-  });
+  }, 600_000);
 
   it('see what they are entitled to', () => {
     expect(summary.violations.map(({ rule, message }) => `${rule}: ${message}`)).toEqual([]);
@@ -27,13 +45,13 @@ describe(`sessions at every level under faults and a promotion (TIDEMARK_TEST_SE
   it('were served by replicas at every level', () => {
     for (const level of consistencyLevels) {
       const { reads, onReplicas } = summary.level(level);
-      expect(reads, level).toBeGreaterThan(200);
-      expect(onReplicas, level).toBeGreaterThan(50);
+      expect(reads, level).toBeGreaterThan(readsMin);
+      expect(onReplicas, level).toBeGreaterThan(readsOnReplicasMin);
     }
   });
 
   it('waited for replicas at every level that promises what others have not', () => {
-    for (const level of ['session', 'global', 'strong'] as const) {
+    for (const level of waitingLevels) {
       expect(summary.level(level).waited, level).toBeGreaterThan(0);
     }
   });
@@ -88,10 +106,14 @@ describe('a proxy that is broken on purpose', () => {
     return summary;
   }
 
-  it.each(names.filter((name) => isLong || name === 'gate off'))('is caught: %s', async (name) => {
-    const summary = await caught(name);
-    const rules = new Set(summary.violations.map(({ rule }) => rule));
-    if (isLong) console.log(`${name}: ${summary.violationCount} violations of ${[...rules]}`);
-    expect(summary.violationCount).toBeGreaterThan(0);
-  });
+  it.each(names.filter((name) => isLong || name === 'gate off'))(
+    'is caught: %s',
+    async (name) => {
+      const summary = await caught(name);
+      const rules = new Set(summary.violations.map(({ rule }) => rule));
+      if (isLong) console.log(`${name}: ${summary.violationCount} violations of ${[...rules]}`);
+      expect(summary.violationCount).toBeGreaterThan(0);
+    },
+    300_000,
+  );
 });
