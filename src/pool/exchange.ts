@@ -60,6 +60,11 @@ export class Exchange {
   heldBytes = 0;
   /** The server refused an extended message: it ignores everything up to Sync. */
   isSkipping = false;
+  /**
+   * A Sync was taken out of the steps because the server copies. Where the COPY fails before the
+   * server has read it, it is answered even so.
+   */
+  ignoredSync = false;
   /** Everything up to ReadyForQuery is thrown away: the request runs again elsewhere. */
   dropped = false;
   /** Something was forwarded to the sink. */
@@ -110,6 +115,7 @@ export class Exchange {
     this.steps.length = 0;
     this.head = 0;
     this.isSkipping = false;
+    this.ignoredSync = false;
     this.holding = holding;
     if (this.held.length > 0) this.held = [];
     this.heldBytes = 0;

@@ -5,7 +5,7 @@ import { withNameInError } from '../protocol/rename.ts';
 import type { DisconnectReason } from './disconnect-reason.ts';
 import type { Exchange, LastWord, ReplySink } from './exchange.ts';
 import type { PreparedOnServer } from './prepared.ts';
-import { Op, type Step } from './step.ts';
+import { Op, type Step, steps } from './step.ts';
 
 /** A frame kept until it is whole may have at most this many bytes; others are streamed. */
 const wholeFrameBytesMax = 16 * 1024 * 1024;
@@ -259,6 +259,10 @@ export class ReplyPipeline {
       return skipFrame;
     }
     const action = this.#isForwarded(exchange) ? forwardFrame : skipFrame;
+    if (type === Backend.ReadyForQuery && exchange.ignoredSync && exchange.isComplete) {
+      exchange.ignoredSync = false;
+      exchange.steps.push(steps.sync);
+    }
     const step = exchange.steps[exchange.head];
     if (step === undefined) {
       this.#owner.close('protocol-violation');

@@ -406,6 +406,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     // the one that has gone out with the batch gets no answer: the client sends another.
     if (exchange.steps.at(-1) === steps.sync) {
       exchange.steps.pop();
+      exchange.ignoredSync = true;
       this.#sent.isBatchOpen = true;
     }
     this.#owner.copyIn();

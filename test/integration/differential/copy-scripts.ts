@@ -192,6 +192,14 @@ const extended: readonly Script[] = [
     q('select count(*) from t'),
   ),
   script(
+    'refused before anything is read, Sync sent early',
+    q('create view v as select * from t'),
+    send('GEZ', P('', 'copy v from stdin'), B(), E(), S),
+    q('select count(*) from t'),
+    send('GEZ', P('', 'copy v from stdin'), B(), E(), S),
+    x(run('select 1')),
+  ),
+  script(
     'more messages behind it',
     send('G', P('', copyIn), B(), E(), H),
     send('Z', rows, copyDone, run('select count(*) from t'), S),
