@@ -59,9 +59,20 @@ export const allowedDifferences: readonly AllowedDifference[] = [
   },
   {
     name: 'READ ONLY transaction on a replica',
-    explains({ proxied, proxiedAt }) {
+    explains({ direct, proxied, directAt, proxiedAt }) {
       const refused = 'M:this READ ONLY transaction runs on a replica';
-      return proxied[proxiedAt]?.includes(refused) ? 'rest' : null;
+      const line = proxied[proxiedAt] ?? '';
+      if (line.includes(refused)) return 'rest';
+      const isWorded = line.includes(' during recovery') && sqlstate(direct[directAt]) === '25006';
+      return isWorded ? { direct: 1, proxied: 1 } : null;
+    },
+  },
+  {
+    name: 'temporary schema',
+    explains({ direct, proxied, directAt, proxiedAt }) {
+      const isMissing = direct[directAt]?.includes('M:schema "pg_temp" does not exist') ?? false;
+      const isThere = sqlstate(proxied[proxiedAt]) === '42P01';
+      return isMissing && isThere ? { direct: 1, proxied: 1 } : null;
     },
   },
   {
