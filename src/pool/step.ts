@@ -17,6 +17,8 @@ export interface Step {
   readonly parameters?: (buffer: Buffer, start: number, end: number) => void;
   /** A name of the proxy's own that its error may have, and what the client calls that. */
   readonly renamed?: { readonly from: string; readonly to: string };
+  /** The server may read what comes behind it as part of a COPY. */
+  readonly mayCopy?: true;
   /** Called when the server refuses this step, not when it skips it. */
   readonly failed?: () => void;
 }
@@ -44,6 +46,7 @@ export const steps = {
   bind: forwarded(Op.Bind),
   describe: forwarded(Op.Describe),
   execute: forwarded(Op.Execute),
+  executeCopy: Object.freeze({ ...forwarded(Op.Execute), mayCopy: true }),
   close: forwarded(Op.Close),
   sync: forwarded(Op.Sync),
   query: forwarded(Op.Query),

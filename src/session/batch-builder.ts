@@ -190,8 +190,9 @@ export class BatchBuilder {
   }
 
   #executeStep(statement: BoundStatement | null): Step {
-    if (statement === null) return steps.execute;
+    if (statement === null) return steps.executeCopy;
     this.#session.scope.sends(statement.classified);
+    if (statement.classified.statements[0]?.tag === 'COPY') return steps.executeCopy;
     if (!statement.classified.hasEffects) return steps.execute;
     if (forgetsStatements(statement.classified)) {
       this.#session.statements.announceRemoveAll();
@@ -421,7 +422,10 @@ export class BatchBuilder {
   #evict(): void {
     const { prepared } = this.#server;
     if (this.#failed) return;
-    for (const text of prepared.oldestBeyond(this.#session.statementsMax)) {
+    const outdated = prepared.oldestBeyond(this.#session.statementsMax);
+    // In the middle of a COPY a Close would end the connection (CopyGetData in copyfromparse.c).
+    if (outdated.length === 0 || this.#steps.some(({ mayCopy }) => mayCopy)) return;
+    for (const text of outdated) {
       this.#send(close(TargetKind.Statement, text.name));
       this.#steps.push({ ...steps.skippedClose, done: () => prepared.remove(text) });
     }

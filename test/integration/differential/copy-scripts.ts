@@ -192,6 +192,15 @@ const extended: readonly Script[] = [
     q('select count(*) from t'),
   ),
   script(
+    'in by extended messages, Sync sent early, while too many statements are prepared',
+    x(...[0, 1, 2, 3, 4, 5].map((n) => P(`c${n}`, `select ${n}`)), B('missing')),
+    send('G', P('', copyIn), B(), E(), S),
+    send('Z', rows, copyDone, S),
+    x(...[0, 1, 2, 3, 4, 5].map((n) => P(`d${n}`, `select ${n}, 'd'`)), B('missing')),
+    x(P('', copyIn), B(), E(), S, rows, copyDone),
+    q('select count(*) from t'),
+  ),
+  script(
     'refused before anything is read, Sync sent early',
     q('create view v as select * from t'),
     send('GEZ', P('', 'copy v from stdin'), B(), E(), S),
