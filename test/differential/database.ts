@@ -66,10 +66,6 @@ const structure = `
      FROM pg_constraint WHERE connamespace = to_regnamespace('public')),
     to_regnamespace('other')) AS text`;
 
-export async function structureOf(client: pg.Client): Promise<string> {
-  return (await client.query(structure)).rows[0].text;
-}
-
 /**
  * Client backends of the database that still do something, beside the one that asks, and locks
  * that end with their session.
@@ -91,13 +87,18 @@ const relations = `
   ORDER BY 3, 1`;
 
 const held = `
-  SELECT 'prepared transaction ' || regexp_replace(gid, '_.*', '') AS what
-  FROM pg_prepared_xacts WHERE database = current_database()
-  UNION ALL
-  SELECT 'advisory lock ' || objid || ' ' || mode
-  FROM pg_locks WHERE locktype = 'advisory'
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  ORDER BY 1`;
+  SELECT array(SELECT gid FROM pg_prepared_xacts WHERE database = current_database()) AS gids,
+    array(SELECT 'advisory lock ' || objid || ' ' || mode FROM pg_locks
+          WHERE locktype = 'advisory'
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          ORDER BY 1) AS locks`;
+
+/** Where all tables are there. */
+const rowsOfAll = `
+  SELECT (SELECT json_agg(t ORDER BY id) FROM t)::text AS t,
+    (SELECT json_agg(u ORDER BY id) FROM u)::text AS u,
+    (SELECT (last_value, is_called)::text FROM sq) AS sq,
+    (SELECT (last_value, is_called)::text FROM u_id_seq) AS u_id_seq`;
 
 /** Waits until nothing runs or stands open in the database any more. */
 export async function waitUntilIdle(client: pg.Client, limitMs: number): Promise<boolean> {
@@ -109,11 +110,34 @@ export async function waitUntilIdle(client: pg.Client, limitMs: number): Promise
   return false;
 }
 
-/** All that a script can leave behind, as lines. Transactions that it has prepared are ended. */
-export async function leftBehind(client: pg.Client): Promise<string[]> {
+/** What a database holds when a script has ended. */
+export interface Holdings {
+  /** Everything in the schemas of scripts that is not rows. */
+  readonly structure: string;
+  /** All of it, as lines to be compared. */
+  readonly lines: readonly string[];
+}
+
+/**
+ * All that a script can leave behind. Transactions that it has prepared are ended. `made`: the
+ * structure that needs no closer look.
+ */
+export async function holdingsOf(client: pg.Client, made: string | null): Promise<Holdings> {
+  const [{ gids, locks }] = (await client.query(held)).rows;
+  for (const gid of gids) await client.query(`ROLLBACK PREPARED '${gid}'`);
+  const ended = gids.map((gid: string) => `prepared transaction ${gid.replace(/_.*/, '')}`);
+  const { text } = (await client.query(structure)).rows[0];
+  const rows = made === null || text === made ? await rowsOf(client) : await rowsOfAny(client);
+  return { structure: text, lines: [...ended.toSorted(), ...locks, ...rows] };
+}
+
+async function rowsOf(client: pg.Client): Promise<string[]> {
+  const [row] = (await client.query(rowsOfAll)).rows;
+  return Object.entries(row).map(([name, rows]) => `${name} ${rows}`);
+}
+
+async function rowsOfAny(client: pg.Client): Promise<string[]> {
   const lines: string[] = [];
-  for (const { what } of (await client.query(held)).rows) lines.push(what);
-  await rollBackPrepared(client);
   for (const { schema, name, kind, columns } of (await client.query(relations)).rows) {
     lines.push(`${schema}.${name} ${kind} ${columns}`);
     if (kind === 'v') continue;
@@ -124,11 +148,4 @@ export async function leftBehind(client: pg.Client): Promise<string[]> {
     for (const row of rows) lines.push(`  ${JSON.stringify(row)}`);
   }
   return lines;
-}
-
-async function rollBackPrepared(client: pg.Client): Promise<void> {
-  const { rows } = await client.query(
-    'SELECT gid FROM pg_prepared_xacts WHERE database = current_database()',
-  );
-  for (const { gid } of rows) await client.query(`ROLLBACK PREPARED '${gid}'`);
 }

@@ -3,7 +3,7 @@ import { startTestCluster, type TestCluster } from '../support/cluster.ts';
 import { startTestProxy, type TestProxy } from '../support/proxy.ts';
 import type { WireTraceOptions } from '../support/wire-trace.ts';
 import type { Command, GeneratedScript } from './command.ts';
-import { leftBehind, refill, startOver, structureOf, waitUntilIdle } from './database.ts';
+import { type Holdings, holdingsOf, refill, startOver, waitUntilIdle } from './database.ts';
 import { OtherSession } from './other-session.ts';
 import { ScriptClient } from './script-client.ts';
 
@@ -15,6 +15,9 @@ type Side = keyof typeof databases;
 const lockTimeoutMs = 300;
 const idleLimitMs = 5_000;
 const vacuumEvery = 300;
+const catchUpPollMs = 2;
+/** Then the flushed position may be one that no record ends at. */
+const catchUpLimitMs = 200;
 
 const trustEverybody = [
   'local all all trust',
@@ -37,8 +40,9 @@ export class Rig {
   readonly #resets: Record<Side, pg.Client>;
   readonly #others: OtherSession;
   #runs = 0;
-  /** What both databases hold besides rows, right after they were made. */
-  #structures: Record<Side, string> | null = null;
+  /** What both databases held right after they were made, and what they hold now. */
+  #made: Record<Side, Holdings> | null = null;
+  #now: Record<Side, Holdings> | null = null;
 
   private constructor(
     cluster: TestCluster,
@@ -103,10 +107,18 @@ export class Rig {
     await this.#startOver();
     if (this.#runs % vacuumEvery === 0) await this.#vacuum();
     await this.#catchUp();
-    return this.#onBoth((side) => this.#trace(script, side));
+    const told = await this.#onBoth((side) => this.#trace(script, side));
+    this.#now = await this.#onBoth((side) =>
+      holdingsOf(this.#admins[side], this.#made![side].structure),
+    );
+    const { direct, proxied } = this.#now;
+    return {
+      direct: { ...told.direct, left: direct.lines },
+      proxied: { ...told.proxied, left: proxied.lines },
+    };
   }
 
-  async #trace(script: GeneratedScript, side: Side): Promise<Trace> {
+  async #trace(script: GeneratedScript, side: Side): Promise<Omit<Trace, 'left'>> {
     const { params, delivery, commands } = script;
     const client = await ScriptClient.open({ ...this.#address(side), params });
     const lines = client.greeting();
@@ -127,9 +139,8 @@ export class Rig {
     if (side === 'proxied') await this.#others.rest();
     lines.push(...client.takeLines());
     const isIdle = await waitUntilIdle(this.#admins[side], idleLimitMs);
-    const left = await leftBehind(this.#admins[side]);
-    if (!isIdle) left.push('something still runs');
-    return { lines, left, isSilent };
+    if (!isIdle) lines.push('something still runs');
+    return { lines, isSilent };
   }
 
   #address(side: Side): WireTraceOptions {
@@ -139,19 +150,14 @@ export class Rig {
 
   /** New tables take ten times as long as new rows, and make the proxy read its catalog anew. */
   async #startOver(): Promise<void> {
-    if (await this.#isIntact()) {
-      await this.#onBoth((side) => this.#admins[side].query(refill));
+    const [made, now] = [this.#made, this.#now];
+    if (made !== null && now !== null && areAlike(made, now, ({ structure }) => structure)) {
+      const areUntouched = areAlike(made, now, ({ lines }) => lines.join());
+      if (!areUntouched) await this.#onBoth((side) => this.#admins[side].query(refill));
       return;
     }
     await this.#onBoth((side) => this.#resets[side].query(startOver));
-    this.#structures = await this.#onBoth((side) => structureOf(this.#admins[side]));
-  }
-
-  async #isIntact(): Promise<boolean> {
-    const known = this.#structures;
-    if (known === null) return false;
-    const now = await this.#onBoth((side) => structureOf(this.#admins[side]));
-    return now.direct === known.direct && now.proxied === known.proxied;
+    this.#made = await this.#onBoth((side) => holdingsOf(this.#admins[side], null));
   }
 
   async #onBoth<T>(run: (side: Side) => Promise<T>): Promise<Record<Side, T>> {
@@ -164,10 +170,27 @@ export class Rig {
     for (const client of Object.values(this.#admins)) await client.query('VACUUM');
   }
 
-  /** The proxied side begins with replicas that have what the primary has. */
+  /** The proxied side begins with replicas that have what the primary has committed. */
   async #catchUp(): Promise<void> {
-    await this.cluster.waitForCatchup();
+    const endMs = performance.now() + catchUpLimitMs;
+    const [{ lsn }] = await this.cluster.primary.query('SELECT pg_current_wal_flush_lsn() AS lsn');
+    const isThere = `SELECT pg_last_wal_replay_lsn() >= '${lsn}' AS yes`;
+    for (const replica of this.cluster.replicas) {
+      while (!(await replica.query(isThere))[0].yes) {
+        if (performance.now() > endMs) return this.cluster.waitForCatchup();
+        await new Promise((resolve) => setTimeout(resolve, catchUpPollMs));
+      }
+    }
   }
+}
+
+function areAlike(
+  made: Record<Side, Holdings>,
+  now: Record<Side, Holdings>,
+  aspect: (holdings: Holdings) => string,
+): boolean {
+  const sides = ['direct', 'proxied'] as const;
+  return sides.every((side) => aspect(made[side]) === aspect(now[side]));
 }
 
 async function connected(connectionString: string): Promise<pg.Client> {
