@@ -108,7 +108,7 @@ export class PreparedOnServer {
   unnamed: PreparedText | null = null;
   /** In order of last use, oldest first. */
   #named = new Map<string, PreparedText>();
-  /** DEALLOCATE ALL is under way: what it takes away, unless it fails. */
+  /** DEALLOCATE ALL or DISCARD ALL is under way: what it takes away, unless it fails. */
   #clearing: Map<string, PreparedText> | null = null;
   /** Under names that clients gave, for SQL EXECUTE: by what they were made. */
   readonly #byClientName = new Map<string, string>();
@@ -172,7 +172,7 @@ export class PreparedOnServer {
     return this.#byClientName.keys();
   }
 
-  /** DEALLOCATE ALL goes out now, and `clear` follows if it completes. */
+  /** DEALLOCATE ALL or DISCARD ALL goes out now, and `clear` follows if it completes. */
   announceClear(): void {
     if (this.#clearing !== null) return;
     this.#clearing = this.#named;

@@ -470,9 +470,13 @@ function bindStepOf(name: string, statement: ClientStatement): Step {
   return step;
 }
 
-/** DEALLOCATE ALL. DISCARD ALL does not run among others. */
+/** DEALLOCATE ALL, and DISCARD ALL where nothing was executed before it. */
 function forgetsStatements({ statements }: Classified): boolean {
-  return statements.some(({ effect }) => effect?.kind === 'deallocate' && effect.name === null);
+  return statements.some(
+    ({ effect }) =>
+      (effect?.kind === 'deallocate' && effect.name === null) ||
+      (effect?.kind === 'discard' && effect.what === 'all'),
+  );
 }
 
 const none: readonly string[] = [];

@@ -28,7 +28,7 @@ export class ClientStatements {
   readonly #named = new Map<string, ClientStatement>();
   /** Names as the messages on their way to a server will leave them: null is closed. */
   readonly #announced = new Map<string, ClientStatement | null>();
-  /** DEALLOCATE ALL is among those messages: only what was announced behind it will be left. */
+  /** DEALLOCATE ALL or DISCARD ALL is among those messages: only what was announced behind it will be left. */
   #isAllAnnounced = false;
   /** What servers confirmed of it, in order: counts when the request has ended for the client. */
   #confirmed: [string, ClientStatement | null][] = [];
@@ -92,7 +92,7 @@ export class ClientStatements {
     this.#announced.set(name, statement);
   }
 
-  /** DEALLOCATE ALL goes out: `removeAll` follows when it has completed. */
+  /** DEALLOCATE ALL or DISCARD ALL goes out: `removeAll` follows when it has completed. */
   announceRemoveAll(): void {
     this.#isAllAnnounced = true;
     for (const name of this.#announced.keys()) if (name !== '') this.#announced.delete(name);

@@ -200,8 +200,9 @@ const extended: readonly Script[] = [
     x(P('', copyIn), B(), E(), S, rows, copyDone),
     q('select count(*) from t'),
   ),
-  script(
+  stepwise(
     'refused before anything is read, Sync sent early',
+    'what comes behind the Sync may be read as part of the COPY',
     q('create view v as select * from t'),
     send('GEZ', P('', 'copy v from stdin'), B(), E(), S),
     q('select count(*) from t'),

@@ -313,6 +313,15 @@ const named: readonly Script[] = [
     x(run('select 1/0'), run('deallocate all')),
     x(B('s1'), E(), run('deallocate all'), B('s1'), E()),
   ),
+  script(
+    'DISCARD ALL in front of others',
+    x(P('s1', 'select 1')),
+    x(P('s2', 'select 2'), run('discard all'), P('s1', 'select 3'), B('s1'), E()),
+    x(B('s1'), E()),
+    x(B('s2'), E()),
+    x(B('s1'), E(), run('discard all'), P('s1', 'select 4')),
+    x(B('s1'), E()),
+  ),
   pinned(
     script(
       'Close of what SQL has prepared',
