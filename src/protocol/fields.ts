@@ -142,6 +142,12 @@ export function parameterStatusFields(
   return { name: reader.cstring(), value: reader.cstring() };
 }
 
+/** The channel of a whole NotificationResponse. */
+export function notifiedChannel(frame: Buffer): string {
+  const pidBytes = 4;
+  return new MessageReader(frame, frameHeaderBytes + pidBytes, frame.length).cstring();
+}
+
 /** BackendKeyData; the secret is a copy, of 4 bytes up to 3.1 and of 4 to 256 since 3.2. */
 export function backendKeyFields(
   buffer: Buffer,

@@ -91,7 +91,8 @@ export class Aftermath {
       return true;
     }
     if (!state.pins.areDoubtful) return false;
-    this.#ask(server, state.pins.question(server.prepared.clientNames), (rows) => {
+    const question = state.pins.question(server.prepared.clientNames, state.channels.shared);
+    this.#ask(server, question, (rows) => {
       state.learn(state.pins.settle(rows), server);
       // A session must not be held to a replica: what a function left there goes with the connection.
       if (!isPrimary && state.pins.size > 0) {

@@ -10,7 +10,7 @@ export interface ChannelChange {
 export class Channels {
   #listening: ReadonlySet<string> = new Set();
   #pending: ChannelChange[] = [];
-  /** As somebody was told by `take`. */
+  /** As somebody was told by `take`: what these are notified of comes by the shared connection. */
   #taken: ReadonlySet<string> = this.#listening;
 
   get size(): number {
@@ -25,6 +25,11 @@ export class Channels {
   /** The running transaction, or one that has ended, has changed something. */
   get areChanging(): boolean {
     return this.#pending.length > 0 || this.#taken !== this.#listening;
+  }
+
+  /** Those that another server connection listens to for the session. */
+  get shared(): ReadonlySet<string> {
+    return this.#taken;
   }
 
   note(change: ChannelChange): void {

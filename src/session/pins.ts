@@ -82,13 +82,16 @@ export class Pins {
     for (const reason of discardable) this.#reasons.delete(reason);
   }
 
-  /** What to ask; the answer goes to `settle`. `known`: SQL PREPARE names that are no reason. */
-  question(known: Iterable<string>): string {
+  /**
+   * What to ask; the answer goes to `settle`. No reasons: SQL PREPARE names that are `known`, and
+   * LISTEN of channels that are `shared`.
+   */
+  question(known: Iterable<string>, shared: Iterable<string>): string {
     this.#areDoubtful = false;
     const values = [...this.#unknownSettings].map(
       (name) => `, pg_catalog.current_setting(${quoteLiteral(name)}, true)`,
     );
-    return question(known) + values.join('');
+    return question(known, shared) + values.join('');
   }
 
   /**
@@ -116,19 +119,22 @@ export class Pins {
 }
 
 /** Operators and functions by their full names: the session's search_path may hold others. */
-function question(known: Iterable<string>): string {
+function question(known: Iterable<string>, shared: Iterable<string>): string {
   const mine = 'OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()';
-  const names = [...known].map((name) => `${quoteLiteral(name)}::name`);
-  const isKnown =
-    names.length === 0
-      ? ''
-      : ` AND NOT name OPERATOR(pg_catalog.=) ANY (ARRAY[${names.join(', ')}])`;
   return `SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace ${mine})
       OR EXISTS (SELECT FROM pg_catalog.pg_type WHERE typnamespace ${mine})
       OR EXISTS (SELECT FROM pg_catalog.pg_proc WHERE pronamespace ${mine}),
     EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype OPERATOR(pg_catalog.=) 'advisory'
       AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()),
     EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable),
-    EXISTS (SELECT FROM pg_catalog.pg_listening_channels()),
-    EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql${isKnown})`;
+    EXISTS (SELECT FROM pg_catalog.pg_listening_channels() AS channel
+      WHERE ${isNoneOf('channel', shared, 'text')}),
+    EXISTS (SELECT FROM pg_catalog.pg_prepared_statements
+      WHERE from_sql AND ${isNoneOf('name', known, 'name')})`;
+}
+
+function isNoneOf(column: string, values: Iterable<string>, type: string): string {
+  const all = [...values].map((value) => `${quoteLiteral(value)}::${type}`);
+  if (all.length === 0) return 'true';
+  return `NOT ${column} OPERATOR(pg_catalog.=) ANY (ARRAY[${all.join(', ')}])`;
 }

@@ -390,14 +390,8 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#owner.drained();
   }
 
-  /**
-   * What comes by way of the shared connection is not to come twice. That is not there yet for what
-   * a transaction notifies its own channels of.
-   */
   notification(frame: Buffer): Buffer | null {
-    const { channels, pins } = this.#state;
-    const isOwn = channels.areChanging || pins.has('listen') || pins.has('unparsed');
-    return isOwn ? this.#effects.notification(frame, this.#placed!.server.pid) : null;
+    return this.#effects.notification(frame, this.#placed!.server.pid);
   }
 
   copyIn(exchange: Exchange): void {

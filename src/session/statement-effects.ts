@@ -1,6 +1,6 @@
 import type { ServerConnection } from '../pool/server-connection.ts';
 import { frameHeaderBytes } from '../protocol/codes.ts';
-import { commandTag } from '../protocol/fields.ts';
+import { commandTag, notifiedChannel } from '../protocol/fields.ts';
 import type { Classified, Effect } from '../router/statement.ts';
 import { summary } from '../router/summary.ts';
 import type { ClientKnowledge } from './runner-owner.ts';
@@ -67,8 +67,15 @@ export class StatementEffects {
     server.prepared.unmake(nameOnWire(name));
   }
 
-  /** A NotificationResponse as the client gets it: it knows itself by another process id. */
-  notification(frame: Buffer, serverPid: number): Buffer {
+  /**
+   * A NotificationResponse as the client gets it: it knows itself by another process id. Null: what
+   * comes by way of the shared connection is not to come twice. That is not there yet for what a
+   * transaction notifies the channels of that it begins to listen to.
+   */
+  notification(frame: Buffer, serverPid: number): Buffer | null {
+    const { channels, pins } = this.#state;
+    const isOwn = channels.areChanging || pins.has('listen') || pins.has('unparsed');
+    if (!isOwn || channels.shared.has(notifiedChannel(frame))) return null;
     if (frame.readInt32BE(frameHeaderBytes) !== serverPid) return frame;
     const told = Buffer.from(frame);
     told.writeInt32BE(this.#pid, frameHeaderBytes);

@@ -34,6 +34,34 @@ export const sessionObjectScripts: readonly Script[] = [
       q("notify ch, 'third'"),
     ),
   ),
+  pinned(
+    script(
+      'LISTEN beside a temporary table',
+      q('create temp table tmp (a int)'),
+      q('listen ch'),
+      q('select 1/0'),
+      q("notify ch, 'once'"),
+      q('unlisten ch'),
+      q('select 1/0'),
+      q("notify ch, 'unheard'"),
+      q('drop table tmp'),
+      q('listen ch'),
+      q("notify ch, 'again'"),
+    ),
+  ),
+  pinned(
+    script(
+      'LISTEN in a block',
+      q("do $$ begin execute 'listen other'; end $$; listen ch"),
+      q("notify ch, 'once'"),
+      q("notify other, 'other'"),
+      q("do $$ begin execute 'unlisten other'; end $$"),
+      q("notify ch, 'still'"),
+      q("notify other, 'unheard'"),
+      q('unlisten *'),
+      q("notify ch, 'unheard'"),
+    ),
+  ),
   script('NOTIFY alone', q("notify ch, 'nobody'"), q('unlisten ch'), q('unlisten *')),
   pinned(
     script(
