@@ -1,3 +1,4 @@
+import { nameLists } from '../name-lists.ts';
 import { parseBool } from '../parse-bool.ts';
 import { quoteLiteral, quoteSettingName } from '../quote.ts';
 import { dateStyleAfter } from './date-style.ts';
@@ -31,11 +32,15 @@ export function settingFromSet(name: string, value: string, before?: Setting): S
 const onDefault = (name: string, sql: string) => `RESET ${quoteSettingName(name)}; ${sql}`;
 
 /**
- * From a raw value as it stands in a startup packet. set_config reads it as the configuration
- * file's reader would (lists included), which SET with a quoted literal would not.
+ * From a raw value as it stands in a startup packet. As the configuration file's reader, set_config
+ * takes a list of names in one text, which SET does not; but it is a query, and behind one no
+ * transaction can have its isolation level changed.
  */
 export function settingFromStartup(name: string, value: string): Setting {
-  const sql = `SELECT pg_catalog.set_config(${quoteLiteral(name)}, ${quoteLiteral(value)}, false)`;
+  const isQuery = nameLists.has(name.toLowerCase());
+  const sql = isQuery
+    ? `SELECT pg_catalog.set_config(${quoteLiteral(name)}, ${quoteLiteral(value)}, false)`
+    : `SET ${quoteSettingName(name)} TO ${quoteLiteral(value)}`;
   const isPart =
     name.toLowerCase() === dateStyleName && dateStyleAfter(value, null)?.isWhole === false;
   return { sql: isPart ? onDefault(dateStyleName, sql) : sql, value: value.toLowerCase() };

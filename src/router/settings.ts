@@ -1,4 +1,5 @@
 import type { Node, VariableSetStmt, VariableShowStmt } from 'libpg-query';
+import { nameLists } from '../name-lists.ts';
 import { parseBool } from '../parse-bool.ts';
 import { quoteLiteral } from '../quote.ts';
 import { settingCause } from './causes.ts';
@@ -25,14 +26,6 @@ const OF_TRANSACTION: ReadonlySet<string> = new Set([
   'transaction_read_only',
   'transaction_isolation',
   'transaction_deferrable',
-]);
-
-/** Lists of names (GUC_LIST_QUOTE): SET takes one literal a name, set_config the list as one text. */
-const NAME_LISTS: ReadonlySet<string> = new Set([
-  'search_path',
-  'temp_tablespaces',
-  'local_preload_libraries',
-  'session_preload_libraries',
 ]);
 
 /** Others need an exotic quoted name and a server before PostgreSQL 14: not worth replaying. */
@@ -217,7 +210,7 @@ export function setConfigEffect(args: readonly Node[]): Effect | null {
 }
 
 function flatValue(name: string, value: string): string | null {
-  if (!NAME_LISTS.has(name)) return quoteLiteral(value);
+  if (!nameLists.has(name)) return quoteLiteral(value);
   const names = splitIdentifiers(value);
   if (names === null) return null;
   return names.length === 0 ? "''" : names.map(quoteLiteral).join(', ');

@@ -72,6 +72,21 @@ const ends: readonly Script[] = [
     q('commit and no chain'),
     count,
   ),
+  {
+    ...script(
+      'chain behind a setting that was rolled back',
+      q('begin'),
+      q("set timezone = 'Asia/Tokyo'"),
+      q('rollback and chain'),
+      q('set transaction isolation level repeatable read'),
+      q('show transaction_isolation'),
+      q('show timezone'),
+      q('show application_name'),
+      q('show statement_timeout'),
+      q('commit'),
+    ),
+    params: { application_name: 'from startup', options: '-c statement_timeout=50s' },
+  },
   script(
     'chain of nothing',
     q('begin'),

@@ -36,6 +36,7 @@ describe('a setting', () => {
     expect(settingFromStartup('search_path', `a, "B", it's\\`).sql).toBe(
       `SELECT pg_catalog.set_config('search_path', E'a, "B", it''s\\\\', false)`,
     );
+    expect(settingFromStartup('Work_Mem', "it's 5").sql).toBe(`SET "Work_Mem" TO 'it''s 5'`);
   });
 
   it.each([
@@ -56,9 +57,7 @@ describe('a setting', () => {
 
   it('of half a date style in the startup packet starts from the default', () => {
     const half = settingFromStartup('DateStyle', 'ISO');
-    expect(half.sql).toBe(
-      `RESET "datestyle"; SELECT pg_catalog.set_config('DateStyle', 'ISO', false)`,
-    );
+    expect(half.sql).toBe(`RESET "datestyle"; SET "DateStyle" TO 'ISO'`);
     expect(settingFromSet('datestyle', "'dmy'", half).sql).toBe(`SET "datestyle" TO 'iso, dmy'`);
     expect(settingFromStartup('DateStyle', 'ISO, DMY').sql).not.toContain('RESET');
   });
