@@ -104,8 +104,8 @@ export class Rig {
   /** Runs the script on both sides, each from the same state. */
   async run(script: GeneratedScript): Promise<Record<Side, Trace>> {
     this.#runs += 1;
-    await this.#startOver();
     if (this.#runs % vacuumEvery === 0) await this.#vacuum();
+    await this.#startOver();
     await this.#catchUp();
     const told = await this.#onBoth((side) => this.#trace(script, side));
     this.#now = await this.#onBoth((side) =>
@@ -165,9 +165,10 @@ export class Rig {
     return { direct, proxied };
   }
 
-  /** Catalogs grow with every script. */
+  /** Catalogs grow with every script. The tables are made anew: nothing is known of their size. */
   async #vacuum(): Promise<void> {
     for (const client of Object.values(this.#admins)) await client.query('VACUUM');
+    this.#now = null;
   }
 
   /** The proxied side begins with replicas that have what the primary has committed. */
