@@ -63,7 +63,7 @@ export class Destination {
       {
         opensReadOnlyTransaction: readOnly,
         opensTransaction: opens && !readOnly,
-        serializable: this.#state.isSerializableWith(begins),
+        serializable: this.#state.isSerializableWith(begins) || this.#endsSerializable(request),
         target,
       },
     );
@@ -97,7 +97,13 @@ export class Destination {
   mayStay(request: Request, placed: Placed): boolean {
     if (placed.isPrimary) return true;
     if (!request.replicaSafeInTransaction && !this.#isForced(request)) return false;
+    if (this.#endsSerializable(request)) return false;
     return !request.beginsAnew || this.#isFreshEnough(request, placed.node);
+  }
+
+  /** Behind the end of its transaction come others that no server in recovery takes. */
+  #endsSerializable(request: Request): boolean {
+    return request.beginsByDefault && this.#state.isSerializableByDefault;
   }
 
   /** The replica of a READ ONLY transaction shows what this request of it newly asks for. */

@@ -71,6 +71,8 @@ export class Request {
   hasEffects = false;
   /** Behind the end of a transaction it goes on, with a new snapshot. */
   beginsAnew = false;
+  /** The same, and not by AND CHAIN: with the modes that the session has by default. */
+  beginsByDefault = false;
   /** It opens a transaction, with these modes. */
   begins: TransactionModes | null = null;
   /** What it writes comes before that: the modes do not speak of it. */
@@ -109,8 +111,8 @@ export class Request {
   listsChannels = false;
   /** It shows what its session has prepared. */
   listsStatements = false;
-  /** COMMIT or ROLLBACK was among its statements so far. */
-  #isBehindEnd = false;
+  /** COMMIT or ROLLBACK was among its statements so far; `chained`: the last of them AND CHAIN. */
+  #behindEnd: 'end' | 'chained' | null = null;
 
   reset(): void {
     this.end = 'query';
@@ -129,8 +131,9 @@ export class Request {
     this.hasEffects = false;
     this.begins = null;
     this.writesBeforeBegin = false;
-    this.#isBehindEnd = false;
+    this.#behindEnd = null;
     this.beginsAnew = false;
+    this.beginsByDefault = false;
     this.ddl = false;
     this.replicaSafeInTransaction = true;
     this.prefersPrimary = false;
@@ -374,11 +377,12 @@ export class Request {
       if (effect !== null && setsOwn(effect)) this.#doubt('session-setting');
       // Behind a COMMIT nothing says any more that the transaction is READ ONLY.
       const isSafe =
-        replicaSafeInTransaction && !(this.#isBehindEnd && statement.access === 'write');
+        replicaSafeInTransaction && !(this.#behindEnd !== null && statement.access === 'write');
       if (!isSafe) this.replicaSafeInTransaction = false;
-      if (this.#isBehindEnd) this.beginsAnew = true;
+      if (this.#behindEnd !== null) this.beginsAnew = true;
+      if (this.#behindEnd === 'end') this.beginsByDefault = true;
       if (effect?.kind === 'commit' || effect?.kind === 'rollback') {
-        this.#isBehindEnd = true;
+        this.#behindEnd = effect.chain ? 'chained' : 'end';
         if (effect.chain) this.beginsAnew = true;
       }
     }

@@ -109,11 +109,12 @@ export class SessionState {
    * server in recovery (0A000, GetSerializableTransactionSnapshot).
    */
   isSerializableWith(begins: TransactionModes | null): boolean {
-    const isolation =
-      begins?.isolation ??
-      this.modes.isolation ??
-      this.settings.get('default_transaction_isolation')?.value;
-    return isolation === 'serializable';
+    const isolation = begins?.isolation ?? this.modes.isolation;
+    return isolation === null ? this.isSerializableByDefault : isolation === 'serializable';
+  }
+
+  get isSerializableByDefault(): boolean {
+    return this.settings.get('default_transaction_isolation')?.value === 'serializable';
   }
 
   begin(modes: TransactionModes): void {

@@ -87,6 +87,19 @@ const ends: readonly Script[] = [
     ),
     params: { application_name: 'from startup', options: '-c statement_timeout=50s' },
   },
+  {
+    ...script(
+      'behind a READ ONLY transaction of a session that is SERIALIZABLE by default',
+      q('begin'),
+      q('set transaction isolation level repeatable read, read only'),
+      q('commit; select 2'),
+      q('begin read only, isolation level repeatable read'),
+      q('select 1'),
+      q('commit and chain; select 3'),
+      q('commit'),
+    ),
+    params: { options: '-c default_transaction_isolation=serializable' },
+  },
   script(
     'chain of nothing',
     q('begin'),
