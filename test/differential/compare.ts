@@ -16,15 +16,24 @@ export function judge(
   proxied: Trace,
   rules: readonly AllowedDifference[] = allowedDifferences,
 ): Verdict {
-  const heard = [direct, proxied].map(({ lines }) => lines.filter(isNotification).toSorted());
+  const heard = [direct, proxied].map(({ lines }) => byChannel(lines.filter(isNotification)));
   if (heard[0]!.join('\n') !== heard[1]!.join('\n')) {
     return { difference: `notifications:\n${excerpt(heard[0]!, heard[1]!, 0, 0)}`, allowed: [] };
   }
   return judgeInOrder(script, withoutNotifications(direct), withoutNotifications(proxied), rules);
 }
 
-/** When a session hears of others is nobody's promise, only that it does, and of each once. */
+/**
+ * When a session hears of others is nobody's promise, only that it does, of each once, and in the
+ * order of their commits.
+ */
 const isNotification = (line: string) => line.startsWith('NotificationResponse');
+
+/** What came by one channel keeps its order. */
+function byChannel(lines: readonly string[]): string[] {
+  const channelOf = (line: string) => line.split(' ')[1]!;
+  return lines.toSorted((a, b) => channelOf(a).localeCompare(channelOf(b)));
+}
 
 const withoutNotifications = (trace: Trace): Trace => ({
   ...trace,

@@ -1,4 +1,6 @@
-import { type GeneratedScript, sqlOf } from './command.ts';
+import type { Command, GeneratedScript } from './command.ts';
+import { sqlOf } from './command.ts';
+import type { Message } from './message.ts';
 
 /** Where two traces first say different things. */
 export interface Fork {
@@ -24,6 +26,44 @@ const sqlstate = (line: string | undefined): string | null =>
 
 const preparation = /^(ParseComplete|ParameterDescription|RowDescription|NoData|BindComplete)/;
 
+/** One line each. */
+const inOtherWords: Explanation = { direct: 1, proxied: 1 };
+
+const isReady = (line: string) => line.startsWith('ReadyForQuery');
+
+/** What is left of the batch or query; where it leaves another state behind, of the script. */
+function toReady({ direct, proxied, directAt, proxiedAt }: Fork): Explanation {
+  const directReady = direct.findIndex((line, at) => at >= directAt && isReady(line));
+  const proxiedReady = proxied.findIndex((line, at) => at >= proxiedAt && isReady(line));
+  if (directReady < 0 || proxiedReady < 0) return 'rest';
+  if (direct[directReady] !== proxied[proxiedReady]) return 'rest';
+  const hasRun = direct.slice(directAt, directReady).some((line) => /^CommandC/.test(line));
+  return hasRun ? 'rest' : { direct: directReady - directAt, proxied: proxiedReady - proxiedAt };
+}
+
+/** The messages that are being answered. */
+function messagesAt({ script, direct, directAt }: Fork): readonly Message[] {
+  const at = direct.findLastIndex((line, index) => index <= directAt && line.startsWith('--- '));
+  const { commands, delivery } = script;
+  const asked: readonly (Command | undefined)[] =
+    delivery === 'at once' ? commands : [commands[Number(direct[at]?.slice('--- '.length))]];
+  return asked.flatMap((command) => command?.messages ?? []);
+}
+
+const mentions = (script: GeneratedScript, what: RegExp): boolean =>
+  sqlOf(script).some((sql) => what.test(sql));
+
+const changesNames = (script: GeneratedScript): boolean =>
+  mentions(script, /search_path|\b(drop|alter|create|discard)\b/);
+
+const readOnly = /read[ _]only/;
+const isReadOnly = (script: GeneratedScript): boolean =>
+  mentions(script, readOnly) || Object.keys(script.params).some((name) => readOnly.test(name));
+
+/** What PostgreSQL says of a Bind before it looks at what the statement means now. */
+const isRefusedBind = (line: string): boolean =>
+  / M:bind message supplies \d+ parameters/.test(line) || / W:\w+ portal.* parameter /.test(line);
+
 export const allowedDifferences: readonly AllowedDifference[] = [
   {
     name: 'error at Bind',
@@ -38,12 +78,26 @@ export const allowedDifferences: readonly AllowedDifference[] = [
   },
   {
     name: 'prepared again',
-    explains({ script, direct, proxied, directAt, proxiedAt }) {
-      const isUnknownName = /^(42|3F)/.test(sqlstate(proxied[proxiedAt]) ?? '');
-      const isDescribed = direct[directAt]?.startsWith('ParameterDescription') ?? false;
-      const changes = /search_path|^(drop|alter|create|discard)/;
-      const mayBeUnknown = sqlOf(script).some((sql) => changes.test(sql));
-      return isUnknownName && isDescribed && mayBeUnknown ? 'rest' : null;
+    explains(fork) {
+      const { script, direct, proxied, directAt, proxiedAt } = fork;
+      const said = proxied[proxiedAt] ?? '';
+      const expected = direct[directAt] ?? '';
+      const isOutdated = / C:0A000 M:cached plan must not change/.test(said);
+      const isUnknownName = /^(42|3F)/.test(sqlstate(said) ?? '');
+      if (!(isOutdated || isUnknownName) || !changesNames(script)) return null;
+      if (isRefusedBind(expected)) return inOtherWords;
+      return isUnknownName && expected.startsWith('ParameterDescription') ? toReady(fork) : null;
+    },
+  },
+  {
+    name: 'described before its transaction begins',
+    explains(fork) {
+      const { direct, proxied, directAt, proxiedAt } = fork;
+      const isTooLate = / C:25001 M:SET TRANSACTION .* must be called before any query/;
+      const isBegun = /^CommandComplete (BEGIN|START TRANSACTION|SET)$/;
+      const describes = messagesAt(fork).some(({ shown }) => shown.startsWith('DS('));
+      if (!describes || !isTooLate.test(proxied[proxiedAt] ?? '')) return null;
+      return isBegun.test(direct[directAt] ?? '') ? 'rest' : null;
     },
   },
   {
@@ -51,7 +105,7 @@ export const allowedDifferences: readonly AllowedDifference[] = [
     explains({ proxied, direct, proxiedAt, directAt }) {
       if (sqlstate(proxied[proxiedAt]) !== '25P02') return null;
       const expected = direct[directAt] ?? '';
-      if (sqlstate(expected) === '08P01') return { direct: 1, proxied: 1 };
+      if (isRefusedBind(expected)) return inOtherWords;
       if (!expected.startsWith('ParameterDescription')) return null;
       const ready = direct.indexOf('ReadyForQuery E', directAt);
       return ready < 0 ? null : { direct: ready - directAt, proxied: 1 };
@@ -59,12 +113,12 @@ export const allowedDifferences: readonly AllowedDifference[] = [
   },
   {
     name: 'READ ONLY transaction on a replica',
-    explains({ direct, proxied, directAt, proxiedAt }) {
-      const refused = 'M:this READ ONLY transaction runs on a replica';
+    explains({ script, direct, proxied, directAt, proxiedAt }) {
+      if (!isReadOnly(script)) return null;
       const line = proxied[proxiedAt] ?? '';
-      if (line.includes(refused)) return 'rest';
+      if (line.includes('M:this READ ONLY transaction runs on a replica')) return 'rest';
       const isWorded = line.includes(' during recovery') && sqlstate(direct[directAt]) === '25006';
-      return isWorded ? { direct: 1, proxied: 1 } : null;
+      return isWorded ? inOtherWords : null;
     },
   },
   {
@@ -72,13 +126,26 @@ export const allowedDifferences: readonly AllowedDifference[] = [
     explains({ direct, proxied, directAt, proxiedAt }) {
       const isMissing = direct[directAt]?.includes('M:schema "pg_temp" does not exist') ?? false;
       const isThere = sqlstate(proxied[proxiedAt]) === '42P01';
-      return isMissing && isThere ? { direct: 1, proxied: 1 } : null;
+      return isMissing && isThere ? inOtherWords : null;
+    },
+  },
+  {
+    name: 'RESET among others',
+    explains(fork) {
+      const { script, direct, proxied, directAt, proxiedAt } = fork;
+      if (Object.keys(script.params).length === 0) return null;
+      const isBack = /\b(reset (?!role|session authorization)|discard all)|\bto default/;
+      const resets = messagesAt(fork).some(({ sql }) => isBack.test(sql ?? ''));
+      const isValue = (line: string | undefined) => /^DataRow /.test(line ?? '');
+      return resets && isValue(direct[directAt]) && isValue(proxied[proxiedAt])
+        ? inOtherWords
+        : null;
     },
   },
   {
     name: 'chain after a failure',
     explains({ script, proxied, proxiedAt }) {
-      const isChained = sqlOf(script).some((sql) => /and chain/.test(sql));
+      const isChained = mentions(script, /and chain/) && isReadOnly(script);
       return isChained && sqlstate(proxied[proxiedAt]) === '25006' ? 'rest' : null;
     },
   },

@@ -10,8 +10,7 @@ const seed = Number(process.env.TIDEMARK_TEST_SEED ?? Math.floor(Math.random() *
 /** With each of the two seeds. */
 const scripts = Number(process.env.TIDEMARK_TEST_SCRIPTS ?? 150);
 const timeoutMs = 120_000 + scripts * 500;
-/** Within one batch that is a documented difference; test/integration/differential has the rest. */
-const leftOut = new Set<Feature>(['shared-names']);
+const leftOut = new Set<Feature>();
 
 let rig: Rig;
 
