@@ -151,9 +151,18 @@ export class Settings {
     }
     const isBack = !inTransaction && statements.length > 0;
     if (role !== undefined && (roleChanges || isBack)) statements.push(role.sql);
+    // As the server connection still has it, SERIALIZABLE may be the default, which no query takes
+    // on a server in recovery.
+    const mayBeSerializable = from === null || from.get(isolationName) !== undefined;
+    if (!inTransaction && mayBeSerializable && statements.some(isQuery)) {
+      statements.unshift('SET TRANSACTION ISOLATION LEVEL READ COMMITTED');
+    }
     return statements.join('; ');
   }
 }
+
+const isolationName = 'default_transaction_isolation';
+const isQuery = (sql: string) => sql.startsWith('SELECT ');
 
 /** SET ROLE is a setting of this name (guc_tables.c), and RESET ALL leaves it alone. */
 export const roleName = 'role';

@@ -8,7 +8,7 @@ import { copyScripts } from './differential/copy-scripts.ts';
 import { extendedScripts } from './differential/extended-scripts.ts';
 import { loginScripts } from './differential/login-scripts.ts';
 import { pipelineScripts } from './differential/pipeline-scripts.ts';
-import { B, E, P, q, S, type Script } from './differential/script.ts';
+import { B, CS, E, P, q, S, type Script } from './differential/script.ts';
 import { sessionObjectScripts } from './differential/session-object-scripts.ts';
 import { settingScripts } from './differential/setting-scripts.ts';
 import { simpleScripts } from './differential/simple-scripts.ts';
@@ -160,6 +160,25 @@ describe('two sessions on one server connection', () => {
       expect(await rows(left, write)).toEqual(['"910"']);
     }
     await rows(right, 'DELETE FROM t WHERE id = 910');
+  });
+
+  test('never see that the other is SERIALIZABLE, which no replica takes', async () => {
+    const { user, database } = cluster;
+    const address = { host: narrow.host, port: narrow.port, user, database };
+    const options = '-c default_transaction_isolation=serializable';
+    const strict = await WireTrace.open({ ...address, params: { options } });
+    const other = await WireTrace.open({ ...address, params: { search_path: 'public' } });
+    for (let round = 0; round < 10; round++) {
+      await rows(strict, 'BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY');
+      const port = JSON.parse((await rows(strict, 'SELECT inet_server_port()'))[0]!);
+      expect(port).not.toBe(String(cluster.primary.port));
+      await rows(strict, 'COMMIT');
+      const lines = await other.run(Buffer.concat([CS('missing'), S]), 'Z');
+      expect(lines).toEqual(['CloseComplete', 'ReadyForQuery I']);
+      expect(await rows(other, 'SELECT 1')).toEqual(['"1"']);
+    }
+    await strict.close();
+    await other.close();
   });
 
   test("never see each other's statements", async () => {

@@ -122,6 +122,20 @@ describe('the difference', () => {
     expect(asRole.differenceFrom(of({ role: 'r' }), true)).toBe(`SET "a" TO '1'`);
   });
 
+  it('asks a server in recovery for nothing that a SERIALIZABLE transaction would', () => {
+    const listed = Settings.of([['search_path', settingFromStartup('search_path', 'a, b')]]);
+    const query = listed.get('search_path')!.sql;
+    const notSerializable = 'SET TRANSACTION ISOLATION LEVEL READ COMMITTED';
+    const serializable = of({ default_transaction_isolation: 'serializable' });
+    expect(listed.differenceFrom(serializable)).toBe(
+      `${notSerializable}; RESET "default_transaction_isolation"; ${query}`,
+    );
+    expect(listed.differenceFrom(null)).toBe(`${notSerializable}; RESET ROLE; RESET ALL; ${query}`);
+    expect(listed.differenceFrom(null, true)).not.toContain(notSerializable);
+    expect(listed.differenceFrom(Settings.none)).toBe(query);
+    expect(a1.differenceFrom(serializable)).not.toContain(notSerializable);
+  });
+
   const entry = fc.tuple(fc.constantFrom('a', 'b', 'c', roleName), fc.constantFrom('1', '2'));
   const anySettings = fc
     .array(fc.tuple(entry, fc.boolean()), { maxLength: 5 })
