@@ -105,7 +105,8 @@ export class Transmission {
       const { statements } = this.#session;
       if (request.listsStatements && !this.#session.knowsServerNames)
         bringNamedOnly(server, statements, this.exchange);
-      const names = request.mayNameAny ? anyName(server, statements) : request.sqlNames;
+      const { mayNameAny, sqlNames } = request;
+      const names = mayNameAny ? anyName(server, statements, sqlNames) : sqlNames;
       if (names.length > 0) bringClientNamed(server, names, statements, this.exchange);
     }
     if (server.txStatus === TxStatus.Idle) this.#bringChannels(server, request);
@@ -173,7 +174,11 @@ export class Transmission {
   }
 }
 
-/** Those that the session has made, and those that others have and it must not find. */
-function anyName({ prepared }: ServerConnection, statements: ClientStatements): readonly string[] {
-  return [...new Set([...statements.sqlNames, ...prepared.clientNames])];
+/** Those that it names, that the session has made, and that others have and it must not find. */
+function anyName(
+  { prepared }: ServerConnection,
+  statements: ClientStatements,
+  named: readonly string[],
+): readonly string[] {
+  return [...new Set([...named, ...statements.sqlNames, ...prepared.clientNames])];
 }

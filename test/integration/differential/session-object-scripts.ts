@@ -266,6 +266,13 @@ export const sessionObjectScripts: readonly Script[] = [
       x(B('s1'), E()),
     ),
   ),
+  script(
+    'SQL PREPARE of a name that Parse has used, beside what may name any',
+    x(P('s1', 'select 2')),
+    q('prepare s1 as select 1; do $$ begin perform 1; end $$'),
+    q('do $$ begin perform 1; end $$; execute s1'),
+    x(B('s1'), E()),
+  ),
   pinned(
     script(
       'explain execute',
