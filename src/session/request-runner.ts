@@ -165,16 +165,16 @@ export class RequestRunner implements ReplySink, BuilderSession {
   }
 
   #runHere(request: Request, placed: Placed): void {
-    if (this.#wasInTransaction && !this.#placer.destination.mayStay(request, placed)) {
+    const { destination } = this.#placer;
+    // On a replica, a batch that is open and has executed something has begun a transaction there.
+    const isBegun = this.#wasInTransaction || (this.#sent.isBatchOpen && this.#sent.hasExecuted);
+    if (isBegun && !destination.mayStay(request, placed)) {
       // The server has to fail as well: it holds the transaction.
       request.failure = new ProxyError('notOnReplica');
-    } else if (
-      this.#wasInTransaction &&
-      !this.#placer.destination.isFreshEnoughHere(request, placed)
-    ) {
+    } else if (this.#wasInTransaction && !destination.isFreshEnoughHere(request, placed)) {
       request.failure = new ProxyError('notFreshHere');
     }
-    const reason = this.#placer.destination.reasonHere(request, placed, this.#wasInTransaction);
+    const reason = destination.reasonHere(request, placed, this.#wasInTransaction);
     this.#send({ ...placed, reason, waitedMs: 0 });
   }
 

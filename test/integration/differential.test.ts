@@ -8,7 +8,7 @@ import { copyScripts } from './differential/copy-scripts.ts';
 import { extendedScripts } from './differential/extended-scripts.ts';
 import { loginScripts } from './differential/login-scripts.ts';
 import { pipelineScripts } from './differential/pipeline-scripts.ts';
-import { B, CS, E, P, q, S, type Script } from './differential/script.ts';
+import { B, CS, E, H, P, q, S, type Script } from './differential/script.ts';
 import { sessionObjectScripts } from './differential/session-object-scripts.ts';
 import { settingScripts } from './differential/setting-scripts.ts';
 import { simpleScripts } from './differential/simple-scripts.ts';
@@ -191,6 +191,29 @@ describe('two sessions on one server connection', () => {
         expect(lines).toContain(`DataRow "${who}"`);
       }
     }
+  });
+});
+
+describe('a READ ONLY transaction on a replica', () => {
+  const refused = expect.stringContaining('M:this READ ONLY transaction runs on a replica');
+  const run = (sql: string) => Buffer.concat([P('', sql), B(), E()]);
+
+  test.each([
+    ['by queries', [q('BEGIN READ ONLY'), q('SELECT 1'), q('ANALYZE t')]],
+    [
+      'in one batch',
+      [
+        { bytes: Buffer.concat([run('BEGIN READ ONLY'), H]), until: 'C' },
+        { bytes: Buffer.concat([run('ANALYZE t'), H]), until: 'E' },
+        { bytes: S, until: 'Z' },
+      ],
+    ],
+  ])('says so of what the primary would run, %s', async (_, steps) => {
+    const session = await WireTrace.open(comparison.proxyAddress);
+    const lines: string[] = [];
+    for (const { bytes, until } of steps) lines.push(...(await session.run(bytes, until)));
+    expect(lines).toContainEqual(refused);
+    await session.close();
   });
 });
 
