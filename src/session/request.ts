@@ -362,14 +362,14 @@ export class Request {
     else this.#judgeWriting(classified, statements);
     for (const statement of classified.statements) {
       const { effect } = statement;
+      const { access, effect: ran, replicaSafeInTransaction } = runBy(statement, statements);
       if (statement.access !== 'session') this.sessionOnly = false;
       if (effect?.kind === 'begin') this.begins = effect;
       else if (effect?.kind === 'vacate') this.vacates.push(effect.database);
       else if (effect?.kind === 'change-defaults') this.changesDefaults = true;
-      else if (effect?.kind === 'sequence-state') this.readsSequences = true;
-      else if (effect?.kind === 'list-channels') this.listsChannels = true;
-      else if (effect?.kind === 'list-statements') this.listsStatements = true;
-      const { access, replicaSafeInTransaction } = runBy(statement, statements);
+      else if (ran?.kind === 'sequence-state') this.readsSequences = true;
+      else if (ran?.kind === 'list-channels') this.listsChannels = true;
+      else if (ran?.kind === 'list-statements') this.listsStatements = true;
       if (access === 'write' && this.begins === null) this.writesBeforeBegin = true;
       if (statement.ddl) this.ddl = true;
       if (statement.prefersPrimary) this.prefersPrimary = true;
@@ -437,7 +437,7 @@ const unseenReasons: ReadonlySet<PrimaryReason> = new Set([
 function runBy(
   statement: StatementClass,
   statements: ClientStatements,
-): Pick<StatementClass, 'access' | 'reason' | 'replicaSafeInTransaction'> {
+): Pick<StatementClass, 'access' | 'reason' | 'effect' | 'replicaSafeInTransaction'> {
   const { effect } = statement;
   if (effect?.kind !== 'execute' || !effect.isRead) return statement;
   const inner = statements.classOf(nameOnWire(effect.name))?.statements;

@@ -1,12 +1,14 @@
 import type { ServerConnection } from '../pool/server-connection.ts';
 import { frameHeaderBytes } from '../protocol/codes.ts';
 import { commandTag, notifiedChannel } from '../protocol/fields.ts';
-import type { Classified, Effect } from '../router/statement.ts';
+import type { Classified, Effect, StatementClass } from '../router/statement.ts';
 import { summary } from '../router/summary.ts';
 import type { ClientKnowledge } from './runner-owner.ts';
 import type { SessionState } from './session-state.ts';
 import { type ClientStatements, nameOnWire } from './statements.ts';
 import type { ToldParameters } from './told-parameters.ts';
+
+const unknownEffect: Effect = { kind: 'review', ran: 'block' };
 
 type PrepareEffect = Extract<Effect, { kind: 'prepare' }>;
 
@@ -36,8 +38,8 @@ export class StatementEffects {
     start: number,
     end: number,
   ): boolean {
-    const effect = statements[index]?.effect;
-    if (effect == null) return true;
+    const effect = this.#effectOf(statements[index]);
+    if (effect === null) return true;
     const { server, isPrimary } = on;
     // Only a text that nobody has read gets here. What it has set goes with its transaction,
     // and with the connection: a session must not be held to a replica.
@@ -54,6 +56,16 @@ export class StatementEffects {
       server.prepared.clear();
     }
     return true;
+  }
+
+  /** Of EXECUTE, that of the statement which it names. */
+  #effectOf(statement: StatementClass | undefined): Effect | null {
+    const effect = statement?.effect ?? null;
+    if (effect?.kind !== 'execute') return effect;
+    const executed = this.#statements.classOf(nameOnWire(effect.name))?.statements;
+    const inner = executed === undefined ? unknownEffect : (executed[0]?.effect ?? null);
+    // EXPLAIN and CREATE TABLE AS: whether and how it ran only the server can tell.
+    return inner === null || statement?.tag === 'EXECUTE' ? inner : unknownEffect;
   }
 
   #prepared({ name, sql, inner }: PrepareEffect, server: ServerConnection): void {

@@ -146,7 +146,7 @@ const texts: Partial<Record<Feature, readonly string[]>> = {
     'drop view tmpv',
     'create temp sequence tmps',
     "select nextval('tmps')",
-    'create view pg_temp.tmpv as select * from t',
+    'create view pg_temp.tmpv as select id from t',
     'discard temp',
   ],
   transaction: [

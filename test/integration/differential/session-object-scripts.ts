@@ -275,6 +275,27 @@ export const sessionObjectScripts: readonly Script[] = [
   ),
   pinned(
     script(
+      'what an EXECUTE leaves behind',
+      x(P('s1', 'select pg_advisory_lock(1)')),
+      q('prepare s2 as select pg_advisory_lock(2)'),
+      x(P('s3', "select set_config('my.x', 'by execute', false)")),
+      q('execute s1'),
+      q('execute s2; execute s3'),
+      q("select objid from pg_locks where locktype = 'advisory' order by 1"),
+      q("select current_setting('my.x')"),
+      q('select pg_advisory_unlock(1), pg_advisory_unlock(2)'),
+    ),
+  ),
+  script(
+    'what an EXECUTE has set',
+    x(P('s3', "select set_config('timezone', 'Asia/Tokyo', false)")),
+    q('execute s3'),
+    q('show timezone'),
+    q('show timezone'),
+    q('show timezone'),
+  ),
+  pinned(
+    script(
       'explain execute',
       q('prepare p (int) as select $1 * 2'),
       q('explain (costs off) execute p (1)'),
