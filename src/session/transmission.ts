@@ -105,7 +105,9 @@ export class Transmission {
       const { statements } = this.#session;
       if (request.listsStatements && !this.#session.knowsServerNames)
         bringNamedOnly(server, statements, this.exchange);
-      const { mayNameAny, sqlNames } = request;
+      const { end, sqlNames } = request;
+      // What the rest of an open batch names is not known, and then nothing can be put in front.
+      const mayNameAny = request.mayNameAny || end === 'flush' || end === 'unfinished';
       const names = mayNameAny ? anyName(server, statements, sqlNames) : sqlNames;
       if (names.length > 0) bringClientNamed(server, names, statements, this.exchange);
     }

@@ -147,6 +147,15 @@ export const allowedDifferences: readonly AllowedDifference[] = [
     },
   },
   {
+    name: 'server connection lost',
+    explains({ direct, proxied, directAt, proxiedAt }) {
+      const last = /^ErrorResponse S:FATAL .* M:(.*)$/.exec(direct[directAt] ?? '')?.[1];
+      const said = proxied[proxiedAt] ?? '';
+      const isTold = sqlstate(said) === '08006' && said.includes(` D:The server said: ${last} `);
+      return last !== undefined && isTold ? 'rest' : null;
+    },
+  },
+  {
     name: 'chain after a failure',
     explains({ script, proxied, proxiedAt }) {
       const isChained = mentions(script, /and chain/) && isReadOnly(script);

@@ -192,6 +192,19 @@ describe('two sessions on one server connection', () => {
       }
     }
   });
+
+  test("never see each other's statements behind a Flush", async () => {
+    const [left, right] = sessions as [WireTrace, WireTrace];
+    await rows(left, "BEGIN; PREPARE made AS SELECT 'left'; COMMIT");
+    const executes = (sql: string) => Buffer.concat([P('', sql), B(), E(), H]);
+    await right.run(executes('SHOW work_mem'), 'C');
+    expect(await right.run(executes('PREPARE made AS SELECT 1'), 'C')).toContain(
+      'CommandComplete PREPARE',
+    );
+    await right.run(S, 'Z');
+    expect(await rows(left, 'EXECUTE made')).toEqual(['"left"']);
+    expect(await rows(right, 'EXECUTE made')).toEqual(['"1"']);
+  });
 });
 
 describe('a READ ONLY transaction on a replica', () => {
