@@ -55,9 +55,16 @@ export function bringNamedOnly(
   statements: ClientStatements,
   exchange: Exchange,
 ): void {
-  server.prepared.clear();
-  server.runOwn(query('DEALLOCATE ALL'), () => {});
-  bringClientNamed(server, statements.names, statements, exchange);
+  const { prepared } = server;
+  const shared = prepared.oldestBeyond(0);
+  if (shared.length > 0) {
+    const closes = shared.map(({ name }) => close(TargetKind.Statement, name));
+    const expected = [...shared.map(() => steps.skippedClose), steps.skippedSync];
+    server.runOwn(Buffer.concat([...closes, sync]), () => {}, expected);
+    for (const text of shared) prepared.remove(text);
+  }
+  const names = new Set([...statements.names, ...prepared.clientNames]);
+  bringClientNamed(server, [...names], statements, exchange);
 }
 
 const closeAndSync = [steps.skippedClose, steps.skippedSync];

@@ -228,6 +228,17 @@ export const sessionObjectScripts: readonly Script[] = [
     q('execute s3'),
   ),
   script(
+    'the list of prepared statements tells how they were planned',
+    q('begin'),
+    q('prepare planned (int) as select $1'),
+    q('execute planned (1)'),
+    q('select name, generic_plans, custom_plans from pg_prepared_statements'),
+    q('set local plan_cache_mode to force_generic_plan'),
+    q('execute planned (1)'),
+    q('select name, generic_plans, custom_plans from pg_prepared_statements'),
+    q('commit'),
+  ),
+  script(
     'the list of protocol statements, asked for by one of them',
     x(P('s1', 'select 1')),
     x(P('ask', listOfStatements)),
