@@ -2,14 +2,14 @@ import type { ThroughputResults } from './results.ts';
 import type { Outcome } from './summary.ts';
 import type { WorkloadKey } from './workloads.ts';
 
-type Measure = 'throughput' | 'CPU per transaction' | 'p50';
+type Measure = 'throughput' | 'CPU per transaction' | 'p50' | 'p99';
 
 interface Aim {
   readonly workload: WorkloadKey;
   readonly clientsMin: number;
   readonly clientsMax: number;
   readonly measure: Measure;
-  readonly against: 'direct' | 'pgbouncer' | 'pgpool';
+  readonly against: 'direct' | 'pgbouncer' | 'pgpool' | 'tidemark-unshared';
   /** Throughput is to be at least, the others at most this multiple. */
   readonly factor: number;
 }
@@ -26,6 +26,7 @@ const aims: readonly Aim[] = [
   aim('select-only', one, 'p50', 'pgbouncer', 1.3),
   aim('tpcb', any, 'throughput', 'pgbouncer', 0.95),
   aim('select-only', many, 'throughput', 'pgpool', 3),
+  aim('slow-neighbour', any, 'p99', 'tidemark-unshared', 1.5),
 ];
 
 function aim(
@@ -42,6 +43,7 @@ const ratioOf: Record<Measure, (outcome: Outcome, against: string) => number | u
   throughput: ({ throughputTo }, against) => throughputTo[against],
   'CPU per transaction': ({ cpuTo }, against) => cpuTo[against],
   p50: ({ p50To }, against) => p50To[against],
+  p99: ({ p99To }, against) => p99To[against],
 };
 
 const ourKey = 'tidemark';

@@ -5,6 +5,9 @@ export const schema = 'tidemark_bench';
 /** One row per pgbench client, for reads of own writes. */
 export const sessionsTable = `${schema}.sessions`;
 
+/** Sleeps for so many seconds. Called stable, for a splitter to take it for a read. */
+export const pauseFunction = `${schema}.pause`;
+
 const accountsPerScale = 100_000;
 const tellersPerScale = 10;
 const sessionRowsMax = 10_000;
@@ -24,6 +27,7 @@ export async function createTables(client: pg.Client, scale: number): Promise<vo
     `CREATE TABLE ${schema}.pgbench_history (tid int, bid int, aid int, delta int, mtime timestamp, filler char(22))`,
     // Room on each page, so that updates need no new index entries.
     `CREATE TABLE ${sessionsTable} (id int PRIMARY KEY, version int NOT NULL, own_reads int NOT NULL, stale_reads int NOT NULL) WITH (fillfactor = 10)`,
+    `CREATE FUNCTION ${pauseFunction}(seconds float8) RETURNS int LANGUAGE plpgsql STABLE AS 'BEGIN PERFORM pg_sleep(seconds); RETURN 1; END'`,
     `INSERT INTO ${schema}.pgbench_branches SELECT bid, 0 FROM generate_series(1, ${scale}) bid`,
     `INSERT INTO ${schema}.pgbench_tellers SELECT tid, (tid - 1) / ${tellersPerScale} + 1, 0 FROM generate_series(1, ${scale * tellersPerScale}) tid`,
     `INSERT INTO ${schema}.pgbench_accounts SELECT aid, (aid - 1) / ${accountsPerScale} + 1, 0, '' FROM generate_series(1, ${scale * accountsPerScale}) aid`,

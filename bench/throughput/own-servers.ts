@@ -100,11 +100,7 @@ async function requireTables(name: string, client: pg.Client): Promise<void> {
 }
 
 function targetOf({ name, shown, connection, login }: NamedUrl): Target {
-  const { password } = login();
-  const destination = {
-    connection,
-    env: password === '' ? {} : { PGPASSWORD: password },
-  };
+  const destination = { connection, login: login() };
   return {
     key: name,
     name,

@@ -71,7 +71,7 @@ export async function runPgbench(options: PgbenchOptions): Promise<PgbenchRun> {
     const child = spawn(options.program.path, args, {
       cwd: folder,
       // Arguments can be read by everybody on the machine; the environment cannot.
-      env: { ...process.env, ...destination.env, LC_ALL: 'C' },
+      env: { ...process.env, ...passwordOf(destination), LC_ALL: 'C' },
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: (loginSecondsMax + rampSeconds + seconds) * 1_000 + graceMs,
       killSignal: 'SIGKILL',
@@ -121,6 +121,10 @@ async function watch(
     if (progress.atSeconds >= first.atSeconds + seconds) child.kill('SIGALRM');
   }
   return { measuredFromMs, complaints };
+}
+
+function passwordOf({ login }: Destination): Readonly<Record<string, string>> {
+  return login.password === '' ? {} : { PGPASSWORD: login.password };
 }
 
 async function pgbenchArgs(options: PgbenchOptions, folder: string): Promise<string[]> {

@@ -23,6 +23,7 @@ export interface Outcome extends Readonly<Record<Quantity, Spread | null>> {
   readonly throughputTo: Readonly<Record<string, number>>;
   readonly cpuTo: Readonly<Record<string, number>>;
   readonly p50To: Readonly<Record<string, number>>;
+  readonly p99To: Readonly<Record<string, number>>;
   readonly ownReads: number | null;
   readonly staleReads: number | null;
   readonly failedTransactions: number;
@@ -69,6 +70,7 @@ export function summarise(
       throughputTo: ratios('transactionsPerSecond'),
       cpuTo: ratios('cpuMicrosPerTransaction'),
       p50To: ratios('p50Ms'),
+      p99To: ratios('p99Ms'),
       ownReads: total(own.map(({ ownReads }) => ownReads)),
       staleReads: total(own.map(({ staleReads }) => staleReads)),
       failedTransactions: total(own.map((one) => one.failedTransactions)) ?? 0,

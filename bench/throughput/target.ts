@@ -5,8 +5,7 @@ import type { Protocol } from './workloads.ts';
 export interface Destination {
   /** A connection string without a password. */
   readonly connection: string;
-  /** PGPASSWORD, where there is one. */
-  readonly env: Readonly<Record<string, string>>;
+  readonly login: Login;
 }
 
 /** Counters of a proxy that only grow. */
@@ -27,10 +26,8 @@ export interface Target {
   readonly readCounts: (() => Promise<ReadCounts>) | null;
 }
 
-export function destinationOf({ host, port, user, password, database }: Login): Destination {
+export function destinationOf(login: Login): Destination {
+  const { host, port, user, database } = login;
   const at = `${host}:${port}/${encodeURIComponent(database)}`;
-  return {
-    connection: `postgres://${encodeURIComponent(user)}@${at}`,
-    env: { PGPASSWORD: password },
-  };
+  return { connection: `postgres://${encodeURIComponent(user)}@${at}`, login };
 }

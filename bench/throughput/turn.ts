@@ -10,6 +10,7 @@ import {
   summariseLatencies,
   transactionsBetween,
 } from './pgbench-output.ts';
+import { startSlowNeighbour } from './slow-neighbour.ts';
 import type { ReadCounts, Target } from './target.ts';
 import type { Protocol, Workload } from './workloads.ts';
 
@@ -52,11 +53,13 @@ export async function playTurn(options: TurnOptions): Promise<Measurement> {
   if (workload.watchesOwnWrites) await resetSessions(control);
   const readsBefore = workload.countsReads ? await target.readCounts?.() : undefined;
   const samples = new Samples(target.pid);
+  const destination = target.destinationFor(protocol);
+  const neighbour = workload.hasSlowNeighbour ? await startSlowNeighbour(destination.login) : null;
   const run = await runPgbench({
-    ...{ program: pgbench, workload, protocol, clients, seconds, scale },
-    destination: target.destinationFor(protocol),
+    ...{ program: pgbench, destination, workload, protocol, clients, seconds, scale },
     onProgress: (line) => samples.add(line),
   });
+  const neighbourError = (await neighbour?.stop()) ?? null;
   const readsAfter = workload.countsReads ? await target.readCounts?.() : undefined;
   const own = workload.watchesOwnWrites ? await readOwnWrites(control) : null;
   return {
@@ -66,7 +69,7 @@ export async function playTurn(options: TurnOptions): Promise<Measurement> {
     ownReads: own?.ownReads ?? null,
     staleReads: own?.staleReads ?? null,
     failedTransactions: run.summary?.failed ?? 0,
-    error: run.error,
+    error: run.error ?? neighbourError,
   };
 }
 

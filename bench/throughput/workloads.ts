@@ -1,6 +1,6 @@
-import { schema, sessionsTable } from './bench-tables.ts';
+import { pauseFunction, schema, sessionsTable } from './bench-tables.ts';
 
-export const workloadKeys = ['select-only', 'tpcb', 'mixed'] as const;
+export const workloadKeys = ['select-only', 'tpcb', 'mixed', 'slow-neighbour'] as const;
 export type WorkloadKey = (typeof workloadKeys)[number];
 
 export const protocols = ['simple', 'extended', 'prepared'] as const;
@@ -22,6 +22,8 @@ export interface Workload {
   readonly countsReads: boolean;
   /** Its sessions look whether their reads have what they wrote. */
   readonly watchesOwnWrites: boolean;
+  /** Beside it, a slow read is sent every second. */
+  readonly hasSlowNeighbour: boolean;
 }
 
 /** pgbench's own script of that name, with the schema named: a pooler keeps no search_path. */
@@ -55,6 +57,10 @@ const readOwnRow = `SELECT version AS seen FROM ${sessionsTable} WHERE id = :cli
 \\endif
 `;
 
+/** The neighbour's statement, as far as a proxy can tell before it has run: mostly it is short. */
+const noPause = `SELECT ${pauseFunction}(0);
+`;
+
 /** Of all clients at their start, for -D. */
 export const firstVariables = { written: 0, own_reads: 0, stale_reads: 0 } as const;
 
@@ -65,6 +71,7 @@ export const workloads: Readonly<Record<WorkloadKey, Workload>> = {
     scripts: [{ name: 'select', weight: 1, text: selectAccount }],
     countsReads: true,
     watchesOwnWrites: false,
+    hasSlowNeighbour: false,
   },
   tpcb: {
     key: 'tpcb',
@@ -72,6 +79,7 @@ export const workloads: Readonly<Record<WorkloadKey, Workload>> = {
     scripts: [{ name: 'tpcb', weight: 1, text: tpcb }],
     countsReads: false,
     watchesOwnWrites: false,
+    hasSlowNeighbour: false,
   },
   mixed: {
     key: 'mixed',
@@ -83,5 +91,17 @@ export const workloads: Readonly<Record<WorkloadKey, Workload>> = {
     ],
     countsReads: true,
     watchesOwnWrites: true,
+    hasSlowNeighbour: false,
+  },
+  'slow-neighbour': {
+    key: 'slow-neighbour',
+    title: 'Short reads beside one of 2 seconds every second',
+    scripts: [
+      { name: 'read', weight: 9, text: selectAccount },
+      { name: 'no-pause', weight: 1, text: noPause },
+    ],
+    countsReads: true,
+    watchesOwnWrites: false,
+    hasSlowNeighbour: true,
   },
 };

@@ -6,7 +6,7 @@ import { parseOptions } from '../../../../bench/throughput/options.ts';
 describe('the options of the throughput bench', () => {
   it('have defaults', () => {
     expect(parseOptions([])).toMatchObject({
-      workloads: ['select-only', 'tpcb', 'mixed'],
+      workloads: ['select-only', 'tpcb', 'mixed', 'slow-neighbour'],
       protocols: ['simple', 'extended', 'prepared'],
       clients: [1, 8, 32, 128, 500],
       ...{ targets: null, urls: [], tables: 'use', program: 'built', fsync: 'on' },

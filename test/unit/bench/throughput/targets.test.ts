@@ -3,11 +3,11 @@ import { destinationOf } from '../../../../bench/throughput/target.ts';
 import { tidemarkReadCounts } from '../../../../bench/throughput/targets.ts';
 
 describe('targets', () => {
-  it('are given their password in the environment, not among the arguments', () => {
+  it('are connected to by a string without the password', () => {
     const login = { host: '127.0.0.1', port: 5, user: 'a b', password: 'secret', database: 'd/e' };
     expect(destinationOf(login)).toEqual({
       connection: 'postgres://a%20b@127.0.0.1:5/d%2Fe',
-      env: { PGPASSWORD: 'secret' },
+      login,
     });
   });
 
