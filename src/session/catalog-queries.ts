@@ -30,9 +30,23 @@ export const fingerprintSql = `
     summary('inherits'),
   ].join(', ')})`;
 
+/** OID of set_config() (pg_proc.dat). */
+const setConfigOid = 2078;
+
+/**
+ * What a function may do whatever it says of itself: one that is not volatile must not execute SET
+ * (CommandIsReadOnly, utility.c), but may call set_config(). The body of a function in SQL may be a
+ * tree (prosqlbody), which servers before PostgreSQL 14 do not have.
+ */
+const volatility = `
+  CASE WHEN p.oid >= ${firstUserOid} AND p.provolatile <> 'v'
+            AND (p.prosrc ~* 'set_config'
+                 OR to_jsonb(p) ->> 'prosqlbody' LIKE '%:funcid ${setConfigOid} %')
+       THEN 'v' ELSE p.provolatile END`;
+
 /** All candidates of a name are wanted: which one is meant depends on types and search_path. */
 const functions = `
-  SELECT p.oid, n.nspname, p.proname, p.provolatile,
+  SELECT p.oid, n.nspname, p.proname, ${volatility},
          CASE WHEN p.oid >= ${firstUserOid}
               THEN concat_ws(' ', p.prorettype::text,
                              coalesce(array_to_string(p.proallargtypes, ' '), p.proargtypes::text))

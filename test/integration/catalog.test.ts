@@ -144,6 +144,27 @@ describe('what is known of a database', () => {
     await client.end();
   });
 
+  test('takes a stable function that sets something for a volatile one', async () => {
+    const client = await proxy.client();
+    const bodies = [
+      "LANGUAGE plpgsql AS $$ BEGIN PERFORM Set_Config('my.x', '1', false); RETURN 1; END $$",
+      "LANGUAGE sql AS $$ SELECT 1 FROM set_config('my.x', '1', false) $$",
+      "LANGUAGE sql RETURN (SELECT 1 FROM set_config('my.x', '1', false))",
+    ];
+    for (const [index, body] of bodies.entries()) {
+      await client.query(`CREATE FUNCTION sets${index}() RETURNS int STABLE ${body}`);
+    }
+    await client.query('CREATE FUNCTION sets_not() RETURNS int STABLE LANGUAGE sql RETURN 1');
+    await eventually(
+      async () => (await routeOf('SELECT sets_not()')).role === 'replica',
+      'it is known that the last is stable',
+    );
+    for (const index of bodies.keys()) {
+      expect((await routeOf(`SELECT sets${index}()`)).reason).toBe('volatile-function');
+    }
+    await client.end();
+  });
+
   test('is of each database by itself, and forgotten with it', async () => {
     const admin = await proxy.client();
     await admin.query('CREATE DATABASE elsewhere');
