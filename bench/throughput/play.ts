@@ -27,8 +27,8 @@ export interface Played {
 /** Of a run of pgbench, beside what is measured. */
 const overheadSeconds = 2;
 const warmUpClientsMax = 8;
-/** After the ramp, which is enough. */
-const warmUpSeconds = 0;
+/** After the ramp: a few thousand transactions, or no more than what is measured. */
+const warmUpSecondsMax = 3;
 
 /** At each point the targets take turns, in each repetition in another order. */
 export async function playAll(play: PlayOptions): Promise<Played> {
@@ -90,10 +90,10 @@ async function warmUp(play: PlayOptions): Promise<void> {
       clients: [Math.min(clientsMax, warmUpClientsMax)],
     }),
   ];
+  const seconds = Math.min(warmUpSecondsMax, options.seconds);
   for (const point of points) {
     progress(`warming up: ${point.workload.key}, ${point.protocol}`);
-    for (const target of targets)
-      await playTurn({ ...play, target, point, seconds: warmUpSeconds });
+    for (const target of targets) await playTurn({ ...play, target, point, seconds });
   }
 }
 
