@@ -364,7 +364,9 @@ export class Request {
       const { effect } = statement;
       const { access, effect: ran, replicaSafeInTransaction } = runBy(statement, statements);
       if (statement.access !== 'session') this.sessionOnly = false;
-      if (effect?.kind === 'begin') this.begins = effect;
+      // What came behind an earlier BEGIN another cannot promise for.
+      if (effect?.kind === 'begin')
+        this.begins = this.begins === null ? effect : { ...effect, readOnly: false };
       else if (effect?.kind === 'vacate') this.vacates.push(effect.database);
       else if (effect?.kind === 'change-defaults') this.changesDefaults = true;
       else if (ran?.kind === 'sequence-state') this.readsSequences = true;

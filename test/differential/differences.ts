@@ -94,13 +94,15 @@ export const allowedDifferences: readonly AllowedDifference[] = [
     },
   },
   {
-    name: 'described before its transaction begins',
+    name: 'too late for an isolation level',
     explains(fork) {
-      const { direct, proxied, directAt, proxiedAt } = fork;
+      const { script, direct, proxied, directAt, proxiedAt } = fork;
       const isTooLate = / C:25001 M:SET TRANSACTION .* must be called before any query/;
       const isBegun = /^CommandComplete (BEGIN|START TRANSACTION|SET)$/;
       const describes = messagesAt(fork).some(({ shown }) => shown.startsWith('DS('));
-      if (!describes || !isTooLate.test(proxied[proxiedAt] ?? '')) return null;
+      const setsPath = 'search_path' in script.params && mentions(script, /\b(reset|chain)\b/);
+      const isCaused = describes || setsPath;
+      if (!isCaused || !isTooLate.test(proxied[proxiedAt] ?? '')) return null;
       return isBegun.test(direct[directAt] ?? '') ? 'rest' : null;
     },
   },
@@ -139,6 +141,10 @@ export const allowedDifferences: readonly AllowedDifference[] = [
       const { script, direct, proxied, directAt, proxiedAt } = fork;
       if (Object.keys(script.params).length === 0) return null;
       const isBack = /\b(reset (?!role|session authorization)|discard all)|\bto default/;
+      const told = /^ParameterStatus (\w+)=/.exec(proxied[proxiedAt] ?? '')?.[1];
+      if (told !== undefined && told in script.params && mentions(script, isBack)) {
+        return { direct: 0, proxied: 1 };
+      }
       const resets = messagesAt(fork).some(({ sql }) => isBack.test(sql ?? ''));
       const isValue = (line: string | undefined) => /^DataRow /.test(line ?? '');
       return resets && isValue(direct[directAt]) && isValue(proxied[proxiedAt])
@@ -150,15 +156,18 @@ export const allowedDifferences: readonly AllowedDifference[] = [
     name: 'server connection lost',
     explains({ direct, proxied, directAt, proxiedAt }) {
       const last = /^ErrorResponse S:FATAL .* M:(.*)$/.exec(direct[directAt] ?? '')?.[1];
-      const said = proxied[proxiedAt] ?? '';
+      const said = proxied.find((line, at) => at >= proxiedAt && !line.startsWith('--- ')) ?? '';
       const isTold = sqlstate(said) === '08006' && said.includes(` D:The server said: ${last} `);
       return last !== undefined && isTold ? 'rest' : null;
     },
   },
   {
     name: 'chain after a failure',
-    explains({ script, proxied, proxiedAt }) {
+    explains({ script, direct, proxied, directAt, proxiedAt }) {
       const isChained = mentions(script, /and chain/) && isReadOnly(script);
+      const shows = proxied[proxiedAt - 1]?.startsWith('RowDescription transaction_read_only ');
+      const isShown = shows && direct[directAt] === 'DataRow "off"';
+      if (isChained && isShown && proxied[proxiedAt] === 'DataRow "on"') return inOtherWords;
       return isChained && sqlstate(proxied[proxiedAt]) === '25006' ? 'rest' : null;
     },
   },

@@ -101,6 +101,14 @@ const ends: readonly Script[] = [
     params: { options: '-c default_transaction_isolation=serializable' },
   },
   script(
+    'READ ONLY too late',
+    x(run('begin'), run("insert into t values (306, 'x')"), run('start transaction read only')),
+    q('commit'),
+    q("begin; insert into t values (307, 'x'); begin read only; select 1"),
+    q('commit'),
+    count,
+  ),
+  script(
     'chain of nothing',
     q('begin'),
     q('commit and chain'),
