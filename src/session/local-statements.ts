@@ -253,7 +253,9 @@ function onlyStatement(request: Request): StatementClass | null {
     return statements.length === 1 ? statements[0]! : null;
   }
   let only: StatementClass | null = null;
-  for (const statement of request.executes > 0 ? request.executed : request.parsed) {
+  for (let index = 0; index < request.count; index++) {
+    const statement = request.parsed[index] ?? request.executed[index] ?? null;
+    if (statement === null && request.types[index] === Frontend.Execute) return null;
     if (statement === null) continue;
     const { statements } = statement.classified;
     const one = statements.length === 1 ? statements[0]! : null;

@@ -314,6 +314,13 @@ const named: readonly Script[] = [
     x(B('s1'), E(), run('deallocate all'), B('s1'), E()),
   ),
   script(
+    'DEALLOCATE in front of a Parse that fails',
+    x(P('s1', 'select 1')),
+    x(P('', 'deallocate s1'), B(), E(), P('s2', 'selec')),
+    x(B('s1'), E()),
+    x(B('s2'), E()),
+  ),
+  script(
     'DISCARD ALL in front of others',
     x(P('s1', 'select 1')),
     x(P('s2', 'select 2'), run('discard all'), P('s1', 'select 3'), B('s1'), E()),
