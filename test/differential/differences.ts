@@ -108,13 +108,12 @@ export const allowedDifferences: readonly AllowedDifference[] = [
   },
   {
     name: 'failed transaction on another connection',
-    explains({ proxied, direct, proxiedAt, directAt }) {
+    explains(fork) {
+      const { proxied, direct, proxiedAt, directAt } = fork;
       if (sqlstate(proxied[proxiedAt]) !== '25P02') return null;
       const expected = direct[directAt] ?? '';
       if (isRefusedBind(expected)) return inOtherWords;
-      if (!expected.startsWith('ParameterDescription')) return null;
-      const ready = direct.indexOf('ReadyForQuery E', directAt);
-      return ready < 0 ? null : { direct: ready - directAt, proxied: 1 };
+      return expected.startsWith('ParameterDescription') ? toReady(fork) : null;
     },
   },
   {
