@@ -19,8 +19,8 @@ const mebibyte = 1024 * 1024;
 const growthMax = 96 * mebibyte;
 const gigabyteOfRows = "select repeat('x', 1000) from generate_series(1, 1000000)";
 const gigabyteOfCopy = `copy (${gigabyteOfRows}) to stdout`;
-/** Longer than it takes to fill what there is of buffers. */
-const longStatement = 'select pg_sleep(3)';
+/** It runs until it is cancelled: how long buffers take to fill is the machine's affair. */
+const longStatement = 'select pg_sleep(3600)';
 
 let cluster: TestCluster;
 let proxy: ProxyProcess;
@@ -152,11 +152,20 @@ describe('clients that do not read', () => {
 });
 
 describe('clients that send without end', () => {
+  /** That the client has gone is not seen while nothing is read of it. */
+  async function cancelLongStatement(): Promise<void> {
+    const cancel = `select pg_cancel_backend(pid) from pg_stat_activity
+      where query = '${longStatement}' and state = 'active'`;
+    for (const node of cluster.nodes) await node.query(cancel);
+  }
+
   it('are not read on while a statement runs', async () => {
     const client = await logIn();
     client.send(query(longStatement));
     await expectBounded(() => flood(client, repeated(query('select 1'), 5_000), 400 * mebibyte));
     expect(client.socket.writableLength).toBeGreaterThan(0);
+    client.destroy();
+    await cancelLongStatement();
   });
 
   it('are not read on while a batch without Sync runs', async () => {
@@ -164,6 +173,8 @@ describe('clients that send without end', () => {
     client.send(parse('', longStatement), bind(), execute(), flush);
     await expectBounded(() => flood(client, repeated(execute(), 5_000), 400 * mebibyte));
     expect(client.socket.writableLength).toBeGreaterThan(0);
+    client.destroy();
+    await cancelLongStatement();
   });
 
   it('are heard, and nothing of it kept, when a batch without Sync has failed', async () => {
