@@ -68,6 +68,8 @@ export interface PoolConfig {
   readonly checkAfterIdleMs: number;
   /** Prepared statements kept on one server connection. */
   readonly statementsMax: number;
+  /** Short reads of several sessions may be under way on one server connection. */
+  readonly sharing: boolean;
 }
 
 export const consistencyLevels = ['eventual', 'bounded', 'session', 'global', 'strong'] as const;

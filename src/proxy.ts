@@ -19,6 +19,7 @@ import { DurationHistogram } from './session/duration-histogram.ts';
 import { FallbackLimit } from './session/fallback-limit.ts';
 import { Listener } from './session/listener.ts';
 import { LoginTemplates } from './session/login-templates.ts';
+import { Paces } from './session/pace.ts';
 import { Peers } from './session/peers.ts';
 import { RouteCounts } from './session/route-counts.ts';
 import { WriteFloor } from './session/write-floor.ts';
@@ -130,6 +131,7 @@ class RunningProxy {
       fallbacks: this.#fallbacks,
       writes: new WriteFloor(),
       peers: new Peers(),
+      paces: new Paces(),
       serverPassword: (user: string) =>
         config.users.find(({ name }) => name === user)?.serverPassword ?? '',
     };

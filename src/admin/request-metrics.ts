@@ -18,6 +18,16 @@ export function addRequestMetrics(metrics: MetricSet, { routes, cluster }: Admin
     'Requests run again on another server before the client saw anything.',
     () => single(routes.retries),
   );
+  metrics.counter(
+    'tidemark_shared_reads_total',
+    'Reads sent behind those of other sessions on a server connection.',
+    () => single(routes.shared),
+  );
+  metrics.counter(
+    'tidemark_displaced_reads_total',
+    'Shared reads run once more elsewhere, because the one before them took long.',
+    () => single(routes.displaced),
+  );
   metrics.histogram(
     'tidemark_primary_wait_seconds',
     'How long requests that needed the primary waited for one to appear.',

@@ -61,6 +61,7 @@ export const sections = {
     lifetime_ms: integer(1, longestMs, 3_600_000),
     check_after_idle_ms: integer(0, longestMs, 30_000),
     statements_max: integer(1, 100_000, 200),
+    sharing: boolean(true),
   },
   freshness: {
     consistency: choice(consistencyLevels, 'session'),

@@ -9,6 +9,18 @@ export interface LastWord {
   readonly message: string;
 }
 
+/** Who has a server connection checked out: told what belongs to no exchange. */
+export interface ConnectionOwner {
+  /** Whole frames. False: stop reading until `resume`. */
+  forward(bytes: Buffer): boolean;
+  /** Its server connection was notified: what the client is told of this frame, or null. */
+  notification(frame: Buffer): Buffer | null;
+  /** The connection went away while it was checked out and nothing was expected. */
+  gone(word: LastWord | null): void;
+  /** The server's socket takes bytes again after `send` returned false. */
+  drained(): void;
+}
+
 /** Where the replies of an exchange go: the client session that asked. */
 export interface ReplySink {
   /** Takes whole frames or pieces of one, in order. False: stop reading until `resume`. */
@@ -24,8 +36,6 @@ export interface ReplySink {
   reports(name: string, value: string): boolean;
   /** ReadyForQuery is about to be forwarded: what to say in front of it, or null. */
   lastWords(status: number): Buffer | null;
-  /** Its server connection was notified: what the client is told of this frame, or null. */
-  notification(frame: Buffer): Buffer | null;
   /** True: the sink says ReadyForQuery with this status itself, some time after `ready`. */
   keepsReady(status: number): boolean;
   /** ReadyForQuery came (and was forwarded unless the exchange is `dropped`). */
@@ -35,10 +45,6 @@ export interface ReplySink {
   /** The connection went away before ReadyForQuery; `message` is the last word of the
    * server; `midFrame`: a frame was forwarded in part, so nothing more can be said to the client. */
   lost(exchange: Exchange, word: LastWord | null, midFrame: boolean): void;
-  /** The connection went away while it was checked out and nothing was expected. */
-  gone(word: LastWord | null): void;
-  /** The server's socket takes bytes again after `send` returned false. */
-  drained(): void;
 }
 
 /**
@@ -75,15 +81,33 @@ export class Exchange {
   substitute: Buffer | null = null;
   /** Called once when the server is at this exchange. */
   reached: (() => void) | null = null;
-  /** Called instead of a sink's `ready`, for the proxy's own exchanges. */
-  readonly finished: ((exchange: Exchange, status: number) => void) | null;
+  /** Called instead of a sink's `ready`, where there is none. */
+  #finished: ((exchange: Exchange, status: number) => void) | null;
 
   constructor(
     sink: ReplySink | null,
     finished: ((exchange: Exchange, status: number) => void) | null = null,
   ) {
     this.sink = sink;
-    this.finished = finished;
+    this.#finished = finished;
+  }
+
+  /** Its ReadyForQuery came, or (status 0) its connection went away, and it has no sink. */
+  get finished(): ((exchange: Exchange, status: number) => void) | null {
+    return this.#finished;
+  }
+
+  /** Nobody wants its replies any more; `finished` when they have been dropped. */
+  abandon(finished: () => void): void {
+    this.sink = null;
+    this.held = [];
+    this.#finished = finished;
+    for (let index = this.head; index < this.steps.length; index++) {
+      const step = this.steps[index]!;
+      if (step.done === null && step.failed === undefined) continue;
+      const { op, skip, replacement } = step;
+      this.steps[index] = { op, skip, replacement, done: null };
+    }
   }
 
   /** Bytes for the sink, or to be held back. False: the sink takes no more for now. */

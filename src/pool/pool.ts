@@ -3,6 +3,7 @@ import type { PoolConfig } from '../config.ts';
 import { query } from '../protocol/frontend.ts';
 import type { DisconnectReason } from './disconnect-reason.ts';
 import type { ServerConnection } from './server-connection.ts';
+import { SharedLines } from './shared-lines.ts';
 
 /** Opens and logs in one server connection; rejects with an Error fit for a client. */
 export type Connect = () => Promise<ServerConnection>;
@@ -46,6 +47,8 @@ export interface PoolStat {
 export class Pool {
   /** Sessions that may come back to it. */
   holders = 0;
+  /** Its connections that reads of several sessions share. */
+  readonly lines: SharedLines;
   readonly #connect: Connect;
   readonly #config: PoolConfig;
   readonly #now: () => number;
@@ -66,6 +69,7 @@ export class Pool {
     this.#connect = options.connect;
     this.#config = options.config;
     this.#now = options.now;
+    this.lines = new SharedLines(this, options.now);
     this.#unusedSinceMs = options.now();
   }
 
@@ -79,8 +83,18 @@ export class Pool {
     };
   }
 
-  get inUse(): number {
-    return this.#active.size + this.#waiters.length;
+  /** Requests under way or waiting. */
+  get load(): number {
+    return this.#active.size + this.lines.excess + this.#waiters.length;
+  }
+
+  get waiting(): number {
+    return this.#waiters.length;
+  }
+
+  /** It may not open another connection. */
+  get isFull(): boolean {
+    return this.#active.size + this.#idle.length + this.#connecting >= this.#config.size;
   }
 
   /** An idle connection that needs no check, or null: then `acquire`. The hot path. */
@@ -146,6 +160,7 @@ export class Pool {
   /** Closes idle connections now and those in use when they come back. */
   retire(reason: DisconnectReason): void {
     this.#generation += 1;
+    this.lines.close();
     for (const connection of [...this.#idle]) connection.close(reason);
   }
 
@@ -200,10 +215,7 @@ export class Pool {
       if (needsCheck) this.#check(connection);
       else this.#serve(connection);
     }
-    while (
-      this.#waiters.length > this.#connecting + this.#checking &&
-      this.#active.size + this.#idle.length + this.#connecting < this.#config.size
-    ) {
+    while (this.#waiters.length > this.#connecting + this.#checking && !this.isFull) {
       this.#open();
     }
     this.#armTimer();

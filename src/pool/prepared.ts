@@ -112,8 +112,15 @@ export class PreparedOnServer {
   #clearing: Map<string, PreparedText> | null = null;
   /** Under names that clients gave, for SQL EXECUTE: by what they were made. */
   readonly #byClientName = new Map<string, string>();
+  /** How many are being closed. */
+  #leaving = 0;
   /** Those of them whose Parse has not been answered. */
   readonly #announced = new Set<PreparedText>();
+
+  /** Nothing is under way that could come out otherwise than it looks now. */
+  get isSettled(): boolean {
+    return this.#announced.size === 0 && this.#leaving === 0 && this.#clearing === null;
+  }
 
   /** Whether it is there for the messages that are sent now; counts as a use. */
   has(text: PreparedText): boolean {
@@ -138,6 +145,7 @@ export class PreparedOnServer {
   /** No reply is expected any more: a Parse without an answer has failed, or was ignored. */
   settle(): void {
     this.#keepAll();
+    this.#leaving = 0;
     if (this.#announced.size === 0) return;
     for (const text of this.#announced) this.#named.delete(text.name);
     this.#announced.clear();
@@ -152,6 +160,11 @@ export class PreparedOnServer {
 
   remove(text: PreparedText): void {
     this.#named.delete(text.name);
+  }
+
+  /** Its Close goes out now, and `remove` follows if that is not ignored. */
+  announceClose(): void {
+    this.#leaving += 1;
   }
 
   /** What was made there under a client's name for SQL to use, as told by `madeAs`. */

@@ -3,7 +3,7 @@ import { errorField, parameterStatusFields, readyStatus } from '../protocol/fiel
 import { ProtocolError } from '../protocol/protocol-error.ts';
 import { withNameInError } from '../protocol/rename.ts';
 import type { DisconnectReason } from './disconnect-reason.ts';
-import type { Exchange, LastWord, ReplySink } from './exchange.ts';
+import type { ConnectionOwner, Exchange, LastWord } from './exchange.ts';
 import type { PreparedOnServer } from './prepared.ts';
 import { Op, type Step, steps } from './step.ts';
 
@@ -36,8 +36,8 @@ completedOp[Backend.NoData] = Op.Describe;
 export interface PipelineOwner {
   readonly params: Map<string, string>;
   readonly prepared: PreparedOnServer;
-  /** The session that the connection is checked out to. */
-  readonly owner: ReplySink | null;
+  /** Whom the connection is checked out to. */
+  readonly owner: ConnectionOwner | null;
   readonly closedFor: DisconnectReason | null;
   /** As the last ReadyForQuery said. */
   txStatus: number;

@@ -2,7 +2,7 @@ import assert from 'node:assert';
 import type { Socket } from 'node:net';
 import { TxStatus } from '../protocol/codes.ts';
 import type { DisconnectReason } from './disconnect-reason.ts';
-import { Exchange, type ReplySink } from './exchange.ts';
+import { type ConnectionOwner, Exchange } from './exchange.ts';
 import { PreparedOnServer } from './prepared.ts';
 import { type PipelineOwner, ReplyPipeline } from './reply-pipeline.ts';
 import { Settings } from './settings.ts';
@@ -37,8 +37,8 @@ export class ServerConnection implements PipelineOwner {
   /** LISTEN was executed on it: UNLISTEN before anybody else has it. */
   listens = false;
   readonly openedAtMs: number;
-  /** The session this connection is checked out to. */
-  owner: ReplySink | null = null;
+  /** Whom this connection is checked out to. */
+  owner: ConnectionOwner | null = null;
   idleSinceMs = 0;
   /** Cancel requests on their way to this backend: it may not serve anybody else until they end. */
   cancelsInFlight = 0;
@@ -50,6 +50,11 @@ export class ServerConnection implements PipelineOwner {
   onClosed: ((connection: ServerConnection, reason: DisconnectReason) => void) | null = null;
 
   readonly #replies = new ReplyPipeline(this);
+  #isGathering = false;
+  readonly #flush = () => {
+    this.#isGathering = false;
+    this.socket.uncork();
+  };
 
   constructor(login: LoggedIn, nowMs: number) {
     this.socket = login.socket;
@@ -92,8 +97,16 @@ export class ServerConnection implements PipelineOwner {
     this.#replies.expectMore(exchange);
   }
 
-  /** False: stop producing until the sink's `drained`. */
+  /**
+   * What is sent in one turn of the event loop leaves as one. False: stop producing until the owner
+   * hears of `drained`.
+   */
   send(bytes: Buffer): boolean {
+    if (!this.#isGathering) {
+      this.#isGathering = true;
+      this.socket.cork();
+      setImmediate(this.#flush);
+    }
     return this.socket.write(bytes);
   }
 

@@ -427,6 +427,7 @@ export class BatchBuilder {
     if (outdated.length === 0 || this.#steps.some(({ mayCopy }) => mayCopy)) return;
     for (const text of outdated) {
       this.#send(close(TargetKind.Statement, text.name));
+      prepared.announceClose();
       this.#steps.push({ ...steps.skippedClose, done: () => prepared.remove(text) });
     }
   }

@@ -15,6 +15,7 @@ import { LocalStatements } from './local-statements.ts';
 import type { Subscriber } from './notification-hub.ts';
 import { KeptNotifications } from './notifications.ts';
 import type { LaterAnswer } from './own-settings.ts';
+import type { Pace } from './pace.ts';
 import type { Peer } from './peers.ts';
 import type { PlacementFailure } from './placement.ts';
 import type { Request, RequestEnd } from './request.ts';
@@ -24,6 +25,7 @@ import type { RunnerOwner } from './runner-owner.ts';
 import type { SessionContext } from './session-context.ts';
 import { checkEdge, copyTypes, isCopyMessage, type Phase } from './session-phase.ts';
 import type { SessionState } from './session-state.ts';
+import { SharedReads } from './shared-reads.ts';
 import { ClientStatements } from './statements.ts';
 import { ToldParameters } from './told-parameters.ts';
 
@@ -43,6 +45,13 @@ export interface SessionOptions {
   readonly closed: (session: ClientSession) => void;
 }
 
+interface Measured {
+  readonly pace: Pace;
+  /** When it was sent. */
+  sinceMs: number;
+  bytes: number;
+}
+
 /** A logged-in client: its messages become requests, its requests run one at a time. */
 export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer {
   /** Of its cancel key. */
@@ -57,6 +66,9 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer 
   readonly #input: ClientInput;
   readonly #statements: ClientStatements;
   readonly #runner: RequestRunner;
+  readonly #shared: SharedReads;
+  /** A read that runs by itself, to see how long it takes. */
+  #measured: Measured | null = null;
   readonly #local: LocalStatements;
   readonly #intake: RequestIntake;
   #phase: Phase = 'idle';
@@ -85,23 +97,21 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer 
       this.#classifier.classify(buffer, start, end, this.#backslashEscapes),
     );
     const login = { user, database, password: context.serverPassword(user) };
-    this.#runner = new RequestRunner(
-      context,
-      login,
-      {
-        state,
-        statements: this.#statements,
-        told: new ToldParameters(options.reported),
-        reportsLsn: options.reportsLsn,
-        subscriber: this,
-      },
-      this,
-    );
+    const client = {
+      state,
+      statements: this.#statements,
+      told: new ToldParameters(options.reported),
+      reportsLsn: options.reportsLsn,
+      subscriber: this,
+    };
+    this.#runner = new RequestRunner(context, login, client, this);
+    this.#shared = new SharedReads(context, login, client, this.#runner, this);
     this.#local = new LocalStatements(context, this.#runner, this.#statements, options);
     this.#input = new ClientInput(socket, this);
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('drain', () => {
       this.#runner.resumeServer();
+      this.#shared.resumeServer();
       this.#tellNotifications();
       this.#pump();
     });
@@ -138,8 +148,11 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer 
     const waiter = this.#answerWaiter;
     this.#answerWaiter = null;
     waiter?.cancel();
-    if (waiter !== null || this.#runner.cancel())
-      this.failed(new ProxyError('queryCanceled'), false);
+    if (waiter !== null || this.#cancelRun()) this.failed(new ProxyError('queryCanceled'), false);
+  }
+
+  #cancelRun(): boolean {
+    return this.#shared.isBusy ? this.#shared.cancel() : this.#runner.cancel();
   }
 
   signal(action: 'cancel' | 'terminate'): void {
@@ -272,7 +285,16 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer 
     }
     if (request.isStreaming) this.#streaming = 'to-server';
     this.#move('waiting');
-    this.#runner.run(request);
+    if (!this.#share(request)) this.#runner.run(request);
+  }
+
+  /** Sends a short read behind those of others; measures those that may be. */
+  #share(request: Request): boolean {
+    if (!this.#context.config.pool.sharing || !request.isSingleRead) return false;
+    const pace = this.#context.paces.of(request.classified!);
+    if (this.#shared.tryRun(request, pace)) return true;
+    this.#measured = { pace, sinceMs: 0, bytes: 0 };
+    return false;
   }
 
   /** Answers what needs no server; false: it needs one. */
@@ -333,6 +355,7 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer 
   // --- from the runner -------------------------------------------------------------------------
 
   write(bytes: Buffer): boolean {
+    if (this.#measured !== null) this.#measured.bytes += bytes.length;
     return this.#socket.write(bytes);
   }
 
@@ -342,6 +365,7 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer 
 
   sent(flows: boolean): void {
     this.#input.holdBack(!flows);
+    if (this.#measured !== null) this.#measured.sinceMs = this.#context.monitor.now();
     if (this.#phase === 'waiting') this.#move('active');
     if (this.#phase === 'active' && this.#runner.isBatchOpen && this.#streaming === null) {
       this.#move('idle');
@@ -361,6 +385,11 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer 
 
   answered(): void {
     if (this.#phase === 'closed') return;
+    const measured = this.#measured;
+    if (measured !== null) {
+      this.#measured = null;
+      measured.pace.note(this.#context.monitor.now() - measured.sinceMs, measured.bytes);
+    }
     if (this.#phase !== 'idle') this.#move('idle');
     // The server connection may be gone, and with it the news that it takes bytes again.
     this.#input.holdBack(false);
@@ -385,6 +414,7 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer 
 
   failed(failure: PlacementFailure, lacksSync: boolean): void {
     if (this.#phase === 'closed') return;
+    this.#measured = null;
     if (failure instanceof ProxyError && failure.severity === 'FATAL') {
       this.terminate(failure);
       return;
@@ -484,6 +514,7 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer 
     const midFrame = this.#streaming === 'to-server' && this.#runner.isAttached;
     this.#move('closed');
     this.#answerWaiter?.cancel();
+    this.#shared.close();
     this.#runner.close(midFrame, inCopy);
     closeSocket(this.#socket, lastMessage);
     this.#closed(this);

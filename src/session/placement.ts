@@ -8,6 +8,8 @@ import type { ServerConnection } from '../pool/server-connection.ts';
 import { ServerConnectError, ServerLoginError } from '../pool/server-handshake.ts';
 import type { PrimaryReason, Route, RouteReason } from '../router/route.ts';
 import type { FallbackLimit, FallbackWaiter } from './fallback-limit.ts';
+import { NodePools } from './node-pools.ts';
+import { pickReplica } from './pick-replica.ts';
 import type { ReadPolicy } from './read-policy.ts';
 
 /** Where a request ended up. */
@@ -75,7 +77,7 @@ type FallbackReason = Extract<PrimaryReason, 'no-replica' | 'no-fresh-replica' |
 /** Finds a server connection for a session's requests, one request at a time. */
 export class Placement {
   readonly #options: PlacementOptions;
-  readonly #pools: Pool[] = [];
+  readonly #pools: NodePools;
   #requirement: ReadRequirement = noRequirement;
   #route: Route['target'] = 'primary';
   #reason: RouteReason = 'read';
@@ -95,6 +97,7 @@ export class Placement {
 
   constructor(options: PlacementOptions) {
     this.#options = options;
+    this.#pools = new NodePools(options.cluster, options.login);
   }
 
   /** Calls `placed` or `failed` once, perhaps before it returns. */
@@ -141,8 +144,7 @@ export class Placement {
   /** The session ends: its pools may be forgotten when nobody else holds them. */
   close(): void {
     this.cancel();
-    for (const pool of this.#pools) if (pool !== undefined) pool.holders -= 1;
-    this.#pools.length = 0;
+    this.#pools.close();
   }
 
   /** The request that was placed is over: others may fall back to the primary in its place. */
@@ -248,22 +250,8 @@ export class Placement {
     return new ProxyError('noPrimary', Math.round(this.#options.monitor.now() - this.#sinceMs));
   }
 
-  /** The least busy replica that meets the requirement, or -1. */
   #pick(): number {
-    const { monitor } = this.#options;
-    let best = -1;
-    let bestInUse = Number.POSITIVE_INFINITY;
-    let ties = 0;
-    for (let node = 0; node < monitor.nodes.length; node++) {
-      if (!monitor.isEligible(node, this.#requirement) || this.#failedNodes.has(node)) continue;
-      const { inUse } = this.#pool(node);
-      if (inUse > bestInUse) continue;
-      ties = inUse === bestInUse ? ties + 1 : 1;
-      bestInUse = inUse;
-      // Each of the equally busy ones is taken with the same chance.
-      if (Math.random() * ties < 1) best = node;
-    }
-    return best;
+    return pickReplica(this.#options.monitor, this.#requirement, this.#pools, this.#failedNodes);
   }
 
   #anyReplicaUp(): boolean {
@@ -272,17 +260,8 @@ export class Placement {
     );
   }
 
-  #pool(node: number): Pool {
-    const known = this.#pools[node];
-    if (known !== undefined) return known;
-    const pool = this.#options.cluster.pool(node, this.#options.login);
-    pool.holders += 1;
-    this.#pools[node] = pool;
-    return pool;
-  }
-
   #acquire(node: number, reason: RouteReason): void {
-    const pool = this.#pool(node);
+    const pool = this.#pools.of(node);
     this.#reason = reason;
     const idle = pool.tryAcquire();
     if (idle !== null) {

@@ -86,6 +86,12 @@ export class ReadFloor {
     return wasLost;
   }
 
+  /** The session is to be told so. */
+  get isLossUntold(): boolean {
+    this.#lookBack();
+    return this.#wasLost;
+  }
+
   /**
    * Before anything of a new epoch joins the floor: has what stands there survived? If not, the
    * floor starts anew, for nobody has what is lost.

@@ -1,7 +1,7 @@
 import assert from 'node:assert';
 import { ProxyError } from '../errors.ts';
 import type { ServerLogin } from '../pool/cluster.ts';
-import type { Exchange, LastWord, ReplySink } from '../pool/exchange.ts';
+import type { ConnectionOwner, Exchange, LastWord, ReplySink } from '../pool/exchange.ts';
 import { cancelOn, giveBack, leaveToItself } from '../pool/give-back.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
 import { Op, steps } from '../pool/step.ts';
@@ -10,6 +10,7 @@ import type { Classified } from '../router/statement.ts';
 import { Aftermath } from './aftermath.ts';
 import type { BuilderSession } from './batch-builder.ts';
 import { CommitReport } from './commit-report.ts';
+import type { Destination } from './destination.ts';
 import { bringSettings, changesRole, takeRole } from './in-front.ts';
 import { outdatedIn, prepareAsBefore } from './outdated.ts';
 import { ParseScope } from './parse-scope.ts';
@@ -32,7 +33,7 @@ import { Transmission } from './transmission.ts';
 const askedForEnds: ReadonlySet<string> = new Set(['25P03', '25P04', '57P05']);
 
 /** The server side of one session: places its requests, runs them, and runs them again. */
-export class RequestRunner implements ReplySink, BuilderSession {
+export class RequestRunner implements ReplySink, ConnectionOwner, BuilderSession {
   /** BEGIN and SET TRANSACTION that were answered and not sent: they go with the next request. */
   readonly deferred: string[] = [];
   readonly texts;
@@ -43,7 +44,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
   readonly #owner: RunnerOwner;
   readonly #state: SessionState;
   readonly #effects: StatementEffects;
-  readonly #routes: RouteLog;
+  readonly routes: RouteLog;
   readonly #placer: RequestPlacer;
   readonly #aftermath: Aftermath;
   /** ReadyForQuery was kept back. */
@@ -77,7 +78,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     this.#owner = owner;
     this.#state = client.state;
     this.#effects = new StatementEffects(client);
-    this.#routes = new RouteLog(context);
+    this.routes = new RouteLog(context);
     this.#database = login.database;
     this.statements = client.statements;
     this.texts = context.cluster.prepared;
@@ -98,8 +99,12 @@ export class RequestRunner implements ReplySink, BuilderSession {
     });
   }
 
+  get destination(): Destination {
+    return this.#placer.destination;
+  }
+
   get lastRoute(): LastRoute | null {
-    return this.#routes.last;
+    return this.routes.last;
   }
 
   /** What the session's token has to cover, as a moment of the monitor's clock. */
@@ -268,7 +273,7 @@ export class RequestRunner implements ReplySink, BuilderSession {
     const { server } = placed;
     this.#placed = placed;
     server.owner = this;
-    this.#routes.note(placed, this.#request);
+    this.routes.note(placed, this.#request);
     if (!this.#sent.isBatchOpen && changesRole(server, this.#state.settings))
       this.#becomeRole(placed);
     else this.#renewStatements(placed);

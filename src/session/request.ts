@@ -164,6 +164,25 @@ export class Request {
     return this.executes > 0 || this.end === 'query' || this.end === 'call';
   }
 
+  /** One SELECT by itself, which ends as it begins: nothing before or behind it belongs to it. */
+  get isSingleRead(): boolean {
+    const { classified, end } = this;
+    if (classified === null || this.access !== 'read' || this.sessionOnly) return false;
+    if (this.hasEffects || this.hint !== null || this.failure !== null || this.isStreaming)
+      return false;
+    if (classified.statements.length !== 1 || classified.statements[0]!.tag !== 'SELECT')
+      return false;
+    if (end === 'query') return this.count === 1;
+    return (
+      end === 'sync' &&
+      this.executes === 1 &&
+      this.sqlNames.length === 0 &&
+      !this.types.includes(Frontend.CopyData) &&
+      this.copyEnds === 0 &&
+      !this.isBroken.includes(true)
+    );
+  }
+
   /** Nobody misses what it does when its client is gone. What lacks its Sync is rolled back. */
   get mayBeCutOff(): boolean {
     return this.access === 'read' || this.reason === 'batch-undecided';

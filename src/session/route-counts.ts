@@ -42,6 +42,10 @@ export class RouteCounts {
   readonly primaryWaits = new DurationHistogram();
   /** Requests run again on another server before the client saw anything. */
   retries = 0;
+  /** Reads sent behind those of other sessions on a server connection. */
+  shared = 0;
+  /** Those of them that ran once more elsewhere, because the one before them took long. */
+  displaced = 0;
   readonly #lostHistory: Record<LostHistoryKind, number> = { session: 0, token: 0 };
   /** Requests answered with an error of the proxy's own, by SQLSTATE. */
   readonly errors = new Map<string, number>();

@@ -7,6 +7,7 @@ import type { BasePolicies } from './base-policies.ts';
 import type { Databases } from './databases.ts';
 import type { FallbackLimit } from './fallback-limit.ts';
 import type { LoginTemplates } from './login-templates.ts';
+import type { Paces } from './pace.ts';
 import type { Peers } from './peers.ts';
 import type { RouteCounts } from './route-counts.ts';
 import type { WriteFloor } from './write-floor.ts';
@@ -25,6 +26,7 @@ export interface SessionContext {
   readonly fallbacks: FallbackLimit;
   readonly writes: WriteFloor;
   readonly peers: Peers;
+  readonly paces: Paces;
   /** Password with which a user's server connections log in; empty where none is known. */
   serverPassword(user: string): string;
 }

@@ -68,7 +68,6 @@ export class Transmission {
     deferred: readonly string[],
   ): boolean {
     const { exchange } = this;
-    server.socket.cork();
     if (this.isBatchOpen) this.#continue(request, may.retry);
     else this.#begin(server, request, may, deferred);
     this.hasExecuted ||= request.isExecuting;
@@ -84,7 +83,6 @@ export class Transmission {
     this.isBatchOpen = isIgnored || request.end === 'flush' || request.end === 'unfinished';
     let flows = true;
     for (const piece of pieces) flows = server.send(piece);
-    server.socket.uncork();
     return flows;
   }
 

@@ -77,6 +77,7 @@ export async function startTestProxy(
       lifetimeMs: 3_600_000,
       checkAfterIdleMs: 30_000,
       statementsMax: 200,
+      sharing: true,
       ...options.pool,
     },
     freshness: {

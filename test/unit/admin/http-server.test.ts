@@ -136,6 +136,7 @@ describe('pages', () => {
       lifetimeMs: 60_000,
       checkAfterIdleMs: 60_000,
       statementsMax: 10,
+      sharing: true,
     };
     const cluster = new Cluster(
       nodeConfigs(2).map((node) => ({ ...node, port })),

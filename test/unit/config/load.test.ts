@@ -18,7 +18,7 @@ users:
   - { name: app, password: a }
   - { name: web, password: "${verifier}", server_password: w }
 clients: { max: 1, login_timeout_ms: 2000 }
-pool: { size: 3, wait_timeout_ms: 4, connect_timeout_ms: 5, idle_timeout_ms: 6, lifetime_ms: 7, check_after_idle_ms: 8, statements_max: 9 }
+pool: { size: 3, wait_timeout_ms: 4, connect_timeout_ms: 5, idle_timeout_ms: 6, lifetime_ms: 7, check_after_idle_ms: 8, statements_max: 9, sharing: false }
 freshness: { consistency: strong, max_staleness_ms: 10, wait_timeout_ms: 11, sample_interval_ms: 12, primary_wait_timeout_ms: 13, on_timeout: error, lost_token: warn, fallback_reads_max: 14, databases: { reporting: { consistency: bounded, max_staleness_ms: 15 }, "2024": { on_timeout: primary } }, users: { web: { wait_timeout_ms: 16 } } }
 log: { level: debug, statements: true }
 `;
@@ -53,6 +53,7 @@ log: { level: debug, statements: true }
       lifetimeMs: 7,
       checkAfterIdleMs: 8,
       statementsMax: 9,
+      sharing: false,
     },
     freshness: {
       consistency: 'strong',

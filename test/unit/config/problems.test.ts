@@ -90,7 +90,7 @@ const onLine3: [name: string, snippet: string, message: string][] = [
   [
     'a list for a section',
     'pool: [1]',
-    'pool: expected lines of key: value (known: size, wait_timeout_ms, connect_timeout_ms, idle_timeout_ms, lifetime_ms, check_after_idle_ms, statements_max)',
+    'pool: expected lines of key: value (known: size, wait_timeout_ms, connect_timeout_ms, idle_timeout_ms, lifetime_ms, check_after_idle_ms, statements_max, sharing)',
   ],
   [
     'yes for true',

@@ -56,6 +56,7 @@ async function checkedOut(): Promise<FakeServer & { pool: Pool; sink: RecordingS
       lifetimeMs: 60_000,
       checkAfterIdleMs: 60_000,
       statementsMax: 10,
+      sharing: true,
     },
     now: () => 0,
   });

@@ -14,10 +14,11 @@ const config: PoolConfig = {
   lifetimeMs: 600_000,
   checkAfterIdleMs: 10_000,
   statementsMax: 10,
+  sharing: true,
 };
 
 beforeEach(() => {
-  vi.useFakeTimers();
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
 });
 
 afterEach(() => {
@@ -107,7 +108,7 @@ describe('handing out', () => {
     for (let i = 0; i < 3; i++) await servers.accept();
     expect(clients.map(({ served }) => served !== null)).toEqual([true, true, true, false, false]);
     expect(servers.pending).toHaveLength(0);
-    expect(servers.pool.inUse).toBe(5);
+    expect(servers.pool.load).toBe(5);
   });
 
   it('serves waiters in the order they came, whatever comes free', async () => {

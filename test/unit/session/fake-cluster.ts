@@ -17,6 +17,7 @@ export const poolConfig: PoolConfig = {
   lifetimeMs: 600_000,
   checkAfterIdleMs: 60_000,
   statementsMax: 10,
+  sharing: true,
 };
 
 /** What the monitor and the gate say is in the test's hands. */
