@@ -15,9 +15,9 @@ import { LocalStatements } from './local-statements.ts';
 import type { Subscriber } from './notification-hub.ts';
 import { KeptNotifications } from './notifications.ts';
 import type { LaterAnswer } from './own-settings.ts';
-import type { Pace } from './pace.ts';
 import type { Peer } from './peers.ts';
 import type { PlacementFailure } from './placement.ts';
+import { ReadMeasure } from './read-measure.ts';
 import type { Request, RequestEnd } from './request.ts';
 import { RequestIntake } from './request-intake.ts';
 import { RequestRunner } from './request-runner.ts';
@@ -45,13 +45,6 @@ export interface SessionOptions {
   readonly closed: (session: ClientSession) => void;
 }
 
-interface Measured {
-  readonly pace: Pace;
-  /** When it was sent. */
-  sinceMs: number;
-  bytes: number;
-}
-
 /** A logged-in client: its messages become requests, its requests run one at a time. */
 export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer {
   /** Of its cancel key. */
@@ -67,8 +60,7 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer 
   readonly #statements: ClientStatements;
   readonly #runner: RequestRunner;
   readonly #shared: SharedReads;
-  /** A read that runs by itself, to see how long it takes. */
-  #measured: Measured | null = null;
+  readonly #measure: ReadMeasure;
   readonly #local: LocalStatements;
   readonly #intake: RequestIntake;
   #phase: Phase = 'idle';
@@ -107,6 +99,7 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer 
     this.#runner = new RequestRunner(context, login, client, this);
     this.#shared = new SharedReads(context, login, client, this.#runner, this);
     this.#local = new LocalStatements(context, this.#runner, this.#statements, options);
+    this.#measure = new ReadMeasure(() => context.monitor.now());
     this.#input = new ClientInput(socket, this);
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('drain', () => {
@@ -293,7 +286,7 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer 
     if (!this.#context.config.pool.sharing || !request.isSingleRead) return false;
     const pace = this.#context.paces.of(request.classified!);
     if (this.#shared.tryRun(request, pace)) return true;
-    this.#measured = { pace, sinceMs: 0, bytes: 0 };
+    this.#measure.begin(pace);
     return false;
   }
 
@@ -355,7 +348,7 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer 
   // --- from the runner -------------------------------------------------------------------------
 
   write(bytes: Buffer): boolean {
-    if (this.#measured !== null) this.#measured.bytes += bytes.length;
+    this.#measure.returned(bytes.length);
     return this.#socket.write(bytes);
   }
 
@@ -365,7 +358,7 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer 
 
   sent(flows: boolean): void {
     this.#input.holdBack(!flows);
-    if (this.#measured !== null) this.#measured.sinceMs = this.#context.monitor.now();
+    this.#measure.sent();
     if (this.#phase === 'waiting') this.#move('active');
     if (this.#phase === 'active' && this.#runner.isBatchOpen && this.#streaming === null) {
       this.#move('idle');
@@ -385,11 +378,7 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer 
 
   answered(): void {
     if (this.#phase === 'closed') return;
-    const measured = this.#measured;
-    if (measured !== null) {
-      this.#measured = null;
-      measured.pace.note(this.#context.monitor.now() - measured.sinceMs, measured.bytes);
-    }
+    this.#measure.answered();
     if (this.#phase !== 'idle') this.#move('idle');
     // The server connection may be gone, and with it the news that it takes bytes again.
     this.#input.holdBack(false);
@@ -414,7 +403,7 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer 
 
   failed(failure: PlacementFailure, lacksSync: boolean): void {
     if (this.#phase === 'closed') return;
-    this.#measured = null;
+    this.#measure.failed();
     if (failure instanceof ProxyError && failure.severity === 'FATAL') {
       this.terminate(failure);
       return;

@@ -71,7 +71,7 @@ export class SharedReads implements ReplySink, BuilderSession, Rider {
     this.statementsMax = runner.statementsMax;
     this.scope = runner.scope;
     this.#pools = new NodePools(context.cluster, login);
-    this.#sent = new Transmission(this, client.state);
+    this.#sent = new Transmission(this, client.state, context.cluster.sequences);
   }
 
   get exchange(): Exchange {

@@ -1,0 +1,48 @@
+import { describe, expect, it } from 'vitest';
+import { Pace } from '../../../src/session/pace.ts';
+
+function paceOf(...tookMs: number[]): Pace {
+  const pace = new Pace();
+  for (const ms of tookMs) pace.note(ms, 100);
+  return pace;
+}
+
+const times = (count: number, ms: number) => Array<number>(count).fill(ms);
+
+describe('a statement is short', () => {
+  it('when it was', () => {
+    expect(paceOf(0.3).isShort).toBe(true);
+  });
+
+  it('when it can be, on a machine that has other things to do', () => {
+    expect(paceOf(9, 14, 0.8, 12, 11).isShort).toBe(true);
+  });
+});
+
+describe('a statement is not short', () => {
+  it('before it has run', () => {
+    expect(paceOf().isShort).toBe(false);
+  });
+
+  it('when it never was', () => {
+    expect(paceOf(9, 14, 12, 11).isShort).toBe(false);
+  });
+
+  it('any more, when it has long ceased to be', () => {
+    expect(paceOf(0.3, ...times(100, 40)).isShort).toBe(false);
+  });
+
+  it('for some time after it has kept a server busy', () => {
+    expect(paceOf(...times(1_000, 0.3), 2_000).isShort).toBe(false);
+    expect(paceOf(0.3, 2_000, ...times(20, 0.3)).isShort).toBe(false);
+    expect(paceOf(0.3, 2_000, ...times(200, 0.3)).isShort).toBe(true);
+  });
+
+  it('when it returns much', () => {
+    const pace = new Pace();
+    for (let round = 0; round < 100; round++) pace.note(0.3, 1_000_000);
+    expect(pace.isShort).toBe(false);
+    for (let round = 0; round < 100; round++) pace.note(0.3, 100);
+    expect(pace.isShort).toBe(true);
+  });
+});
