@@ -1,5 +1,3 @@
-import { sections } from '../../src/config/fields.ts';
-
 export interface TidemarkVariant {
   readonly key: string;
   readonly name: string;
@@ -31,5 +29,5 @@ const unshared: TidemarkVariant = {
 /** Splitting, freshness (session level) and metrics are on in each of them. */
 export const tidemarkVariants: readonly TidemarkVariant[] = [
   { key: 'tidemark', name: 'Tidemark', settings: {}, configFor: sizes },
-  ...(Object.hasOwn(sections.pool, 'sharing') ? [unshared] : []),
+  unshared,
 ];
