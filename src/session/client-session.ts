@@ -228,7 +228,11 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer 
     if (!isLast) return;
     // Extended messages go on behind the long one; a long Query has nothing to follow.
     if (this.#phase === 'active' && this.#runner.isBatchOpen) this.#move('idle');
-    else if (this.#phase === 'idle' && target === 'to-server') this.#runner.endMore();
+    else if (this.#phase === 'idle' && target === 'to-server') {
+      this.#runner.endMore();
+      // Nobody tells it any more when the server connection takes bytes again.
+      if (!this.#runner.isAttached) this.#input.holdBack(false);
+    }
   }
 
   #requestMessage(type: number, buffer: Buffer, start: number, end: number, isHead: boolean): void {
