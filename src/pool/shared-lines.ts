@@ -17,7 +17,7 @@ export class SharedLines {
   readonly #now: () => number;
   readonly #lines: SharedLine[] = [];
   /** In the order in which they came. */
-  readonly #waiting = new Set<() => void>();
+  readonly #waiting = new Set<(mayFind: boolean) => void>();
   #isAcquiring = false;
   #timer: NodeJS.Timeout | null = null;
 
@@ -54,11 +54,11 @@ export class SharedLines {
     return best;
   }
 
-  /** Calls back when a line may be found, or not for now. Returns what takes that back. */
-  wait(tryAgain: () => void): () => void {
-    this.#waiting.add(tryAgain);
+  /** Calls back when a line may be found, or (false) none is to be had. Returns what takes that back. */
+  wait(decided: (mayFind: boolean) => void): () => void {
+    this.#waiting.add(decided);
     this.#acquire();
-    return () => this.#waiting.delete(tryAgain);
+    return () => this.#waiting.delete(decided);
   }
 
   /** One connection at a time is asked for on behalf of all that could share it. */
@@ -74,7 +74,7 @@ export class SharedLines {
       },
       () => {
         this.#isAcquiring = false;
-        this.#callBack(this.#waiting.size);
+        this.#callBack(this.#waiting.size, false);
       },
     );
   }
@@ -86,16 +86,14 @@ export class SharedLines {
   }
 
   #serve(line: SharedLine): void {
-    this.#callBack(depthMax);
+    this.#callBack(depthMax, true);
     if (line.depth === 0) line.endIfEmpty();
     if (this.#waiting.size > 0) this.#acquire();
   }
 
-  #callBack(count: number): void {
-    let left = count;
-    for (const tryAgain of [...this.#waiting]) {
-      if (left-- <= 0) return;
-      if (this.#waiting.delete(tryAgain)) tryAgain();
+  #callBack(count: number, mayFind: boolean): void {
+    for (const decided of [...this.#waiting].slice(0, count)) {
+      if (this.#waiting.delete(decided)) decided(mayFind);
     }
   }
 

@@ -127,12 +127,15 @@ export class SharedReads implements ReplySink, BuilderSession, Rider {
 
   #wait(request: Request, pace: Pace, pool: Pool): void {
     this.#request = request;
-    this.#stopWaiting = pool.lines.wait(() => {
+    let isDecided = false;
+    const stop = pool.lines.wait((mayFind) => {
+      isDecided = true;
       this.#request = null;
       this.#stopWaiting = null;
       // By now other replicas may be the fresh ones.
-      if (!this.tryRun(request, pace)) this.#runner.run(request);
+      if (!mayFind || !this.tryRun(request, pace)) this.#runner.run(request);
     });
+    if (!isDecided) this.#stopWaiting = stop;
   }
 
   /** Nothing ties the session to a server, and nothing is to be told or asked first. */
