@@ -258,7 +258,7 @@ describe('a read that turns out to take long', () => {
 
 describe('a server connection that goes away', () => {
   test('takes no shared read with it', async () => {
-    await start({ size: 1 }, 6);
+    await start({ size: 2 }, 6);
     await warmUp(counting, [1]);
     const long = watched(clients[0]!.query(counting, [forMinutes]));
     const behind = clients.slice(1).map((client) => value(client, counting, [7]));
@@ -273,6 +273,7 @@ describe('a server connection that goes away', () => {
       'the long read runs and is cut off',
     );
     expect(await Promise.all(behind)).toEqual([7, 7, 7, 7, 7]);
+    expect(await counter('tidemark_retries_total')).toBeGreaterThan(0);
     await untilCancelled(clients[0]!, long);
   });
 
