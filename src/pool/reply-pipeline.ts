@@ -394,7 +394,7 @@ export class ReplyPipeline {
     step?.failed?.();
     exchange.sink.refused(chunk, start, end);
     const worded = step === undefined ? null : wordedFor(step, chunk.subarray(start, end));
-    const replacement = exchange.substitute ?? worded;
+    const replacement = substituteFor(exchange, chunk, start, end) ?? worded;
     if (replacement === null) return forwardFrame;
     exchange.substitute = null;
     this.#replacement = replacement;
@@ -457,6 +457,19 @@ export class ReplyPipeline {
 }
 
 const empty = Buffer.alloc(0);
+
+/** That a statement is missing, or its transaction has failed, is not why, where putting it in front failed. */
+const consequences: ReadonlySet<string> = new Set(['26000', '25P02']);
+
+function substituteFor(
+  { substitute }: Exchange,
+  chunk: Buffer,
+  start: number,
+  end: number,
+): Buffer | null {
+  if (substitute === null) return null;
+  return consequences.has(errorField(chunk, start, end, 'C') ?? '') ? substitute : null;
+}
 
 /** What the client is told in place of this error; null: the error as it is. */
 function wordedFor({ replacement, renamed }: Step, frame: Buffer): Buffer | null {

@@ -324,6 +324,8 @@ export class SessionState {
     this.channels.clear();
     server.prepared.clear();
     server.listens = false;
+    // It commits at once, whatever comes behind it in its batch (XACT_FLAGS_NEEDIMMEDIATECOMMIT).
+    this.#settle(server);
   }
 
   /** One object for equal settings makes the comparison before each request a pointer's. */

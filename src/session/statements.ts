@@ -64,7 +64,8 @@ export class ClientStatements {
 
   /** The statement that SQL PREPARE made under that name. */
   sql(name: string): SqlStatement | undefined {
-    return this.#sql.get(name);
+    const isToGo = this.#isAllAnnounced || this.#announced.has(name);
+    return isToGo ? undefined : this.#sql.get(name);
   }
 
   get sqlNames(): Iterable<string> {
@@ -83,8 +84,7 @@ export class ClientStatements {
 
   /** What a statement of that name runs, whoever has made it. */
   classOf(name: string): Classified | undefined {
-    const isToGo = this.#isAllAnnounced || this.#announced.has(name);
-    return this.get(name)?.classified ?? (isToGo ? undefined : this.#sql.get(name)?.classified);
+    return this.get(name)?.classified ?? this.sql(name)?.classified;
   }
 
   /** A Parse (or, null, a Close) of this name goes out; its answer brings `confirm`. */

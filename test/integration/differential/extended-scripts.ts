@@ -420,6 +420,27 @@ const named: readonly Script[] = [
     x(B('s1'), E()),
   ),
   script(
+    'an error beside a statement of a table that has gone',
+    q('create table going (a int)'),
+    x(P('s1', 'select * from going')),
+    q('drop table going'),
+    x(P('', 'call missing(1)'), B(), E()),
+    q('call missing(2)'),
+  ),
+  script(
+    'Bind behind the Close of what SQL has prepared',
+    q('prepare s1 as select 5'),
+    x(CS('s1'), B('s1'), E()),
+    x(B('s1'), E()),
+  ),
+  script(
+    'DISCARD ALL in front of what fails',
+    q('set session characteristics as transaction read only'),
+    x(P('', 'discard all'), B(), E(), B('missing'), E()),
+    q('show default_transaction_read_only'),
+    q('set session characteristics as transaction read write'),
+  ),
+  script(
     'prepare in a transaction that fails',
     q('begin'),
     x(P('s1', 'select 1')),
