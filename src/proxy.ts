@@ -14,13 +14,14 @@ import { Cluster } from './pool/cluster.ts';
 import { createNodeProbe } from './pool/node-probe.ts';
 import { loadParser } from './router/parser.ts';
 import { BasePolicies } from './session/base-policies.ts';
+import { CancelKeys } from './session/cancel-keys.ts';
 import { Databases } from './session/databases.ts';
 import { DurationHistogram } from './session/duration-histogram.ts';
 import { FallbackLimit } from './session/fallback-limit.ts';
+import type { KeyHolder } from './session/key-holder.ts';
 import { Listener } from './session/listener.ts';
 import { LoginTemplates } from './session/login-templates.ts';
 import { Paces } from './session/pace.ts';
-import { Peers } from './session/peers.ts';
 import { RouteCounts } from './session/route-counts.ts';
 import { WriteFloor } from './session/write-floor.ts';
 
@@ -130,7 +131,7 @@ class RunningProxy {
       policies: new BasePolicies(config.freshness, config.nodes.length),
       fallbacks: this.#fallbacks,
       writes: new WriteFloor(),
-      peers: new Peers(),
+      cancelKeys: new CancelKeys<KeyHolder>(),
       paces: new Paces(),
       serverPassword: (user: string) =>
         config.users.find(({ name }) => name === user)?.serverPassword ?? '',

@@ -51,15 +51,7 @@ class Answer implements ReplySink {
     return false;
   }
 
-  notification(): null {
-    return null;
-  }
-
   copyIn(): void {}
-
-  gone(): void {}
-
-  drained(): void {}
 }
 
 /**

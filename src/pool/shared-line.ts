@@ -51,14 +51,14 @@ export class SharedLine implements ConnectionOwner {
     return this.#riders.length;
   }
 
-  /** Takes more. What one of them prepares or closes there has to be certain for the next. */
-  get isOpen(): boolean {
+  /** Takes more at this time of the pool's clock. What one of them prepares or closes there has to be certain for the next. */
+  isOpenAt(nowMs: number): boolean {
     const { server } = this;
     return (
       !this.#isClosed &&
       server.closedFor === null &&
       server.prepared.isSettled &&
-      this.#now() - this.#openedAtMs < openMsMax
+      nowMs - this.#openedAtMs < openMsMax
     );
   }
 

@@ -40,10 +40,11 @@ export class SharedLines {
   find(settings: Settings): SharedLine | null {
     // Whoever wants a connection of its own gets the next that is free.
     if (this.#pool.waiting > (this.#isAcquiring ? 1 : 0)) return null;
+    const nowMs = this.#now();
     let best: SharedLine | null = null;
     for (const line of this.#lines) {
       const fits = line.depth === 0 || isAlike(line.server.settings, settings);
-      if (!fits || !line.isOpen) continue;
+      if (!fits || !line.isOpenAt(nowMs)) continue;
       if (best === null || line.depth < best.depth) best = line;
     }
     if (best !== null && best.depth < depthWanted) return best;
@@ -66,7 +67,8 @@ export class SharedLines {
     if (this.#isAcquiring) return;
     this.#isAcquiring = true;
     // With other settings, or too many on it: somebody has to make room.
-    if (this.#pool.isFull) this.#lines.find(({ isOpen }) => isOpen)?.close();
+    const nowMs = this.#now();
+    if (this.#pool.isFull) this.#lines.find((line) => line.isOpenAt(nowMs))?.close();
     this.#pool.acquire(
       (server) => {
         this.#isAcquiring = false;

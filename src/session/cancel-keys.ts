@@ -38,6 +38,11 @@ export class CancelKeys<Holder> {
     this.#holders.delete(pid);
   }
 
+  /** Who goes by this process id, or null. */
+  holder(pid: number): Holder | null {
+    return this.#holders.get(pid)?.holder ?? null;
+  }
+
   /** Whose key it is, or null. */
   find(pid: number, secret: Buffer): Holder | null {
     const known = this.#holders.get(pid);

@@ -10,12 +10,12 @@ import { ProtocolError } from '../protocol/protocol-error.ts';
 import type { Classifier } from '../router/classifier.ts';
 import type { PinReason } from '../router/statement.ts';
 import { ClientInput, type InputOwner } from './client-input.ts';
+import type { KeyHolder, Peer } from './key-holder.ts';
 import { answerBatch, answerQuery, type LocalAnswer } from './local-answer.ts';
 import { LocalStatements } from './local-statements.ts';
 import type { Subscriber } from './notification-hub.ts';
 import { KeptNotifications } from './notifications.ts';
 import type { LaterAnswer } from './own-settings.ts';
-import type { Peer } from './peers.ts';
 import type { PlacementFailure } from './placement.ts';
 import { ReadMeasure } from './read-measure.ts';
 import type { Request, RequestEnd } from './request.ts';
@@ -46,7 +46,7 @@ export interface SessionOptions {
 }
 
 /** A logged-in client: its messages become requests, its requests run one at a time. */
-export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer {
+export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer, KeyHolder {
   /** Of its cancel key. */
   readonly pid: number;
   readonly user: string;
@@ -146,6 +146,10 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer 
 
   #cancelRun(): boolean {
     return this.#shared.isBusy ? this.#shared.cancel() : this.#runner.cancel();
+  }
+
+  get peer(): Peer {
+    return this;
   }
 
   signal(action: 'cancel' | 'terminate'): void {

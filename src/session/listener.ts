@@ -10,7 +10,6 @@ import {
   parameterStatus,
   readyForQueryIdle,
 } from '../protocol/backend.ts';
-import { CancelKeys } from './cancel-keys.ts';
 import type { ClientAuthentication } from './client-auth.ts';
 import { type ClientLogin, clientHandshake } from './client-handshake.ts';
 import { ClientSession } from './client-session.ts';
@@ -32,7 +31,6 @@ export class Listener {
   readonly #context: SessionContext;
   readonly #authentication: ClientAuthentication;
   readonly #server: Server;
-  readonly #cancelKeys = new CancelKeys<ClientSession | ReplicationSession>();
   readonly #replications = new Set<ReplicationSession>();
   readonly #sockets = new Set<Socket>();
   #isDraining = false;
@@ -106,7 +104,7 @@ export class Listener {
     const login = await clientHandshake(socket, {
       authentication: this.#authentication,
       loginTimeoutMs: clients.loginTimeoutMs,
-      onCancel: (pid, secret) => this.#cancelKeys.find(pid, secret)?.cancel(),
+      onCancel: (pid, secret) => this.#context.cancelKeys.find(pid, secret)?.cancel(),
       onFailure: (error) =>
         this.#context.log.info({ problem: error.message }, 'client login failed'),
     });
@@ -137,7 +135,7 @@ export class Listener {
     const reported = await reportedAtLogin({ user, database, base }, this.#context);
     await this.#context.databases.ready(database);
     if (socket.destroyed) return;
-    const { holder: session, key } = this.#cancelKeys.issue(
+    const { holder: session, key } = this.#context.cancelKeys.issue(
       login.protocolMinor,
       (pid) =>
         new ClientSession({
@@ -151,13 +149,11 @@ export class Listener {
           context: this.#context,
           closed: (closed) => {
             this.sessions.delete(closed);
-            this.#cancelKeys.revoke(pid);
-            this.#context.peers.remove(pid);
+            this.#context.cancelKeys.revoke(pid);
           },
         }),
     );
     this.sessions.add(session);
-    this.#context.peers.add(key.pid, session);
     const greeting = [...reported].map(([name, value]) => parameterStatus(name, value));
     greeting.push(backendKeyData(key.pid, key.secret), readyForQueryIdle);
     socket.write(Buffer.concat(greeting));
@@ -172,7 +168,7 @@ export class Listener {
       if (this.#isDraining) throw new ProxyError('shuttingDown');
       return;
     }
-    const { holder: session, key } = this.#cancelKeys.issue(
+    const { holder: session, key } = this.#context.cancelKeys.issue(
       login.protocolMinor,
       (pid) =>
         new ReplicationSession({
@@ -181,7 +177,7 @@ export class Listener {
           address: this.#context.cluster.nodes[server.node]!,
           closed: (closed) => {
             this.#replications.delete(closed);
-            this.#cancelKeys.revoke(pid);
+            this.#context.cancelKeys.revoke(pid);
           },
         }),
     );

@@ -203,7 +203,8 @@ export class LocalStatements {
       // A server whose query cancels itself says so itself.
       return action === 'terminate' ? new ProxyError('terminatedByCommand') : null;
     }
-    const signalled = target === null ? null : this.#context.peers.find(target);
+    const signalled =
+      target === null ? null : (this.#context.cancelKeys.holder(target)?.peer ?? null);
     if (signalled === null || signalled.user !== this.#user) return null;
     this.#keepParsed(request);
     signalled.signal(action);

@@ -12,6 +12,7 @@ import {
 } from '../protocol/description.ts';
 import { BindFields, TargetFields } from '../protocol/fields.ts';
 import { close, describe, parse, sync, TargetKind } from '../protocol/frontend.ts';
+import type { ParseScope } from './parse-scope.ts';
 import type { Request } from './request.ts';
 import type { ClientStatements } from './statements.ts';
 
@@ -41,16 +42,17 @@ export interface Outdated {
 
 /**
  * The first statement that the request names and that its session has prepared when it, or the
- * catalog, was not as it is now (`scope`), and that is not on this server connection: prepared
+ * catalog, was not as it is now (`parsing`), and that is not on this server connection: prepared
  * there now it could give other columns than its client was told of. Null: there is none.
  */
 export function outdatedIn(
   request: Request,
   statements: ClientStatements,
   { prepared }: ServerConnection,
-  scope: string,
+  parsing: ParseScope,
 ): Outdated | null {
-  if (!statements.haveOtherScope(scope)) return null;
+  if (!statements.haveOtherScope(parsing)) return null;
+  const { key: scope } = parsing;
   for (let index = 0; index < request.count; index++) {
     const name = request.isBroken[index] ? '' : statementNameOf(request, index);
     const text = name === '' ? undefined : statements.get(name)?.text;

@@ -6,6 +6,7 @@ import { connectServer } from '../pool/server-handshake.ts';
 import { backendKeyData, parameterStatus, readyForQueryIdle } from '../protocol/backend.ts';
 import type { CancelKey } from './cancel-keys.ts';
 import type { ClientLogin } from './client-handshake.ts';
+import type { KeyHolder } from './key-holder.ts';
 import type { SessionContext } from './session-context.ts';
 
 /** A replication connection to the primary that belongs to one client, from login to close. */
@@ -57,7 +58,8 @@ export interface ReplicationSessionOptions {
  * A client that replicates: a walsender of the primary speaks to it for as long as it stays, and what
  * they say is nobody else's business. Nothing of it is pooled, parsed or routed.
  */
-export class ReplicationSession {
+export class ReplicationSession implements KeyHolder {
+  readonly peer = null;
   readonly node: number;
   readonly #client: Socket;
   readonly #server: ReplicationServer;

@@ -308,7 +308,7 @@ export class RequestRunner implements ReplySink, ConnectionOwner, BuilderSession
     const request = this.#request!;
     const mayAsk =
       !this.#sent.isBatchOpen && request.failure === null && server.txStatus !== TxStatus.Failed;
-    const outdated = mayAsk ? outdatedIn(request, this.statements, server, this.scope.key) : null;
+    const outdated = mayAsk ? outdatedIn(request, this.statements, server, this.scope) : null;
     if (outdated === null) {
       this.#transmit(placed);
       return;

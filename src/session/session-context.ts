@@ -4,11 +4,12 @@ import type { Monitor } from '../lag/monitor.ts';
 import type { Logger } from '../log.ts';
 import type { Cluster } from '../pool/cluster.ts';
 import type { BasePolicies } from './base-policies.ts';
+import type { CancelKeys } from './cancel-keys.ts';
 import type { Databases } from './databases.ts';
 import type { FallbackLimit } from './fallback-limit.ts';
+import type { KeyHolder } from './key-holder.ts';
 import type { LoginTemplates } from './login-templates.ts';
 import type { Paces } from './pace.ts';
-import type { Peers } from './peers.ts';
 import type { RouteCounts } from './route-counts.ts';
 import type { WriteFloor } from './write-floor.ts';
 
@@ -25,7 +26,8 @@ export interface SessionContext {
   readonly policies: BasePolicies;
   readonly fallbacks: FallbackLimit;
   readonly writes: WriteFloor;
-  readonly peers: Peers;
+  /** Who goes by which process id. */
+  readonly cancelKeys: CancelKeys<KeyHolder>;
   readonly paces: Paces;
   /** Password with which a user's server connections log in; empty where none is known. */
   serverPassword(user: string): string;

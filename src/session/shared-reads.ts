@@ -170,8 +170,7 @@ export class SharedReads implements ReplySink, BuilderSession, Rider {
   #fits(request: Request, { server }: SharedLine): boolean {
     const { state } = this.#client;
     if (changesRole(server, state.settings)) return false;
-    if (this.statements.size === 0) return true;
-    return outdatedIn(request, this.statements, server, this.scope.key) === null;
+    return outdatedIn(request, this.statements, server, this.scope) === null;
   }
 
   /** A cancel request for this session. True: the request was only waiting, and is given up. */
@@ -291,10 +290,7 @@ export class SharedReads implements ReplySink, BuilderSession, Rider {
     const tookMs = line.headEnded();
     this.#pace!.note(tookMs, this.#bytes);
     if (exchange.dropped) {
-      this.statements.forget();
-      this.#end();
-      this.#context.routes.retries += 1;
-      this.#runner.run(request);
+      this.#runAgain(request);
       return;
     }
     this.statements.settle();
@@ -306,15 +302,20 @@ export class SharedReads implements ReplySink, BuilderSession, Rider {
     this.#owner.answered();
   }
 
+  /** The client has seen nothing of it. */
+  #runAgain(request: Request): void {
+    this.statements.forget();
+    this.#end();
+    this.#context.routes.retries += 1;
+    this.#runner.run(request);
+  }
+
   lost(exchange: Exchange, word: LastWord | null, midFrame: boolean): void {
     const [request, placed, line] = [this.#request!, this.#placed!, this.#line!];
     line.connectionLost();
     this.#context.monitor.nudge(placed.node);
     if (!exchange.emitted) {
-      this.statements.forget();
-      this.#end();
-      this.#context.routes.retries += 1;
-      this.#runner.run(request);
+      this.#runAgain(request);
       return;
     }
     this.statements.settle();

@@ -46,8 +46,9 @@ export class ClientStatements {
   }
 
   /** Some were prepared in another scope than this one. */
-  haveOtherScope(scope: string): boolean {
-    return this.#named.size > 0 && this.#scope !== scope;
+  haveOtherScope(parsing: { readonly key: string }): boolean {
+    // The key is made only where it is looked at: most sessions have named nothing.
+    return this.#named.size > 0 && this.#scope !== parsing.key;
   }
 
   get size(): number {

@@ -9,9 +9,9 @@ import { FrameScanner, frontendLengthMax, Scan } from '../../../src/protocol/fra
 import * as frontend from '../../../src/protocol/frontend.ts';
 import { Classifier } from '../../../src/router/classifier.ts';
 import { loadParser } from '../../../src/router/parser.ts';
+import { CancelKeys } from '../../../src/session/cancel-keys.ts';
 import type { LocalAnswer } from '../../../src/session/local-answer.ts';
 import { LocalStatements } from '../../../src/session/local-statements.ts';
-import { Peers } from '../../../src/session/peers.ts';
 import { type Classify, Request, type RequestEnd } from '../../../src/session/request.ts';
 import type { RequestRunner } from '../../../src/session/request-runner.ts';
 import { RouteCounts } from '../../../src/session/route-counts.ts';
@@ -84,7 +84,7 @@ beforeEach(() => {
       },
     },
     routes,
-    peers: new Peers(),
+    cancelKeys: new CancelKeys(),
   } as unknown as SessionContext;
   local = new LocalStatements(context, runner as unknown as RequestRunner, statements, {
     pid: 4_711_000,
