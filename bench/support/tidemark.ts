@@ -24,6 +24,8 @@ const programArgs: Record<Program, () => string[]> = {
 
 export interface RunningTidemark {
   readonly login: Login;
+  /** As Prometheus scrapes them. */
+  metrics(): Promise<string>;
   /** Requests since the start, by `role reason`. */
   requestsByReason(): Promise<Map<string, number>>;
   readonly pid: number;
@@ -69,10 +71,12 @@ export async function startTidemark(
     await child.stop();
     throw error;
   }
+  const metrics = async () => await (await fetch(`${http}/metrics`)).text();
   return {
     login,
     pid: await child.pid,
-    requestsByReason: async () => parseRequests(await (await fetch(`${http}/metrics`)).text()),
+    metrics,
+    requestsByReason: async () => parseRequests(await metrics()),
     stop: () => child.stop(),
   };
 }
@@ -94,4 +98,15 @@ export function parseRequests(metrics: string): Map<string, number> {
     found.set(key, (found.get(key) ?? 0) + Number(value));
   }
   return found;
+}
+
+/** The sum of all series of this name whose labels hold this text; 0 where there is none. */
+export function sumOfMetric(metrics: string, name: string, labels = ''): number {
+  let sum = 0;
+  for (const [, found = '', value] of metrics.matchAll(
+    new RegExp(`^${name}(?:\\{(.*)\\})? (\\S+)$`, 'gm'),
+  )) {
+    if (found.includes(labels)) sum += Number(value);
+  }
+  return sum;
 }

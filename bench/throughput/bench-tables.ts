@@ -17,8 +17,13 @@ export interface OwnWrites {
   readonly staleReads: number;
 }
 
+/** What runs the statements. */
+interface SqlClient {
+  query(sql: string): Promise<unknown>;
+}
+
 /** The tables of pgbench (its -i cannot be told a schema through a pooler), and one of the bench's. */
-export async function createTables(client: pg.Client, scale: number): Promise<void> {
+export async function createTables(client: SqlClient, scale: number): Promise<void> {
   const statements = [
     `CREATE SCHEMA ${schema}`,
     `CREATE TABLE ${schema}.pgbench_branches (bid int PRIMARY KEY, bbalance int, filler char(88)) WITH (fillfactor = 100)`,

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import type { Program } from '../support/tidemark.ts';
+import { wholeNumber } from '../support/whole-number.ts';
 import { schema } from './bench-tables.ts';
 import { type NamedUrl, parseNamedUrl } from './named-url.ts';
 import { targetKeys } from './targets.ts';
@@ -101,11 +102,11 @@ export function parseOptions(args: readonly string[]): ThroughputOptions | null 
     targets: values.targets === undefined ? null : chosen('--targets', values.targets, targetKeys),
     workloads: chosen('--workloads', values.workloads, workloadKeys),
     protocols: chosen('--protocols', values.protocols, protocols),
-    clients: values.clients.split(',').map((one) => whole('--clients', one, 1, clientsMax)),
-    seconds: whole('--seconds', values.seconds, 1, 3_600),
-    repetitions: whole('--repetitions', values.repetitions, 1, 1_000),
-    scale: whole('--scale', values.scale, 1, 10_000),
-    poolSize: whole('--pool-size', values['pool-size'], 1, 1_000),
+    clients: values.clients.split(',').map((one) => wholeNumber('--clients', one, 1, clientsMax)),
+    seconds: wholeNumber('--seconds', values.seconds, 1, 3_600),
+    repetitions: wholeNumber('--repetitions', values.repetitions, 1, 1_000),
+    scale: wholeNumber('--scale', values.scale, 1, 10_000),
+    poolSize: wholeNumber('--pool-size', values['pool-size'], 1, 1_000),
     fsync,
     program: values.source ? 'source' : 'built',
     urls,
@@ -121,10 +122,4 @@ function chosen<Key extends string>(option: string, text: string, keys: readonly
     if (key === undefined) throw new Error(`${option}: "${word}" is not one of ${keys.join(', ')}`);
     return key;
   });
-}
-
-function whole(option: string, text: string, min: number, max: number): number {
-  const value = text.trim() === '' ? Number.NaN : Number(text);
-  if (Number.isInteger(value) && value >= min && value <= max) return value;
-  throw new Error(`${option} is a whole number from ${min} to ${max}, not "${text}"`);
 }

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { startTestCluster, type TestCluster } from '../../test/support/cluster.ts';
 import { watchedFolder } from '../../test/support/cluster-sweeper.ts';
+import { describePostgres } from '../support/describe-postgres.ts';
 import type { InstalledProgram } from '../support/find-program.ts';
 import { describeMachine, readProductVersion } from '../support/machine.ts';
 import { findPgbouncer } from '../support/pgbouncer.ts';
@@ -51,7 +52,7 @@ export async function benchOwnCluster(
           command: commandLine(options),
           machine,
           settings: settingsOf(options),
-          postgres: await describePostgres(control),
+          postgres: await describePostgres(cluster),
           versions: versionsOf({ version, pgbench, pgbouncer, pgpool }),
           note: options.note,
           leftOut: leftOut(options, pgbouncer, pgpool),
@@ -96,19 +97,6 @@ async function connectControl({ primary }: TestCluster): Promise<pg.Client> {
   control.on('error', () => undefined);
   await control.connect();
   return control;
-}
-
-const shownSettings = ['server_version', 'fsync', 'synchronous_commit', 'shared_buffers'] as const;
-
-async function describePostgres(control: pg.Client): Promise<Record<string, string>> {
-  const found: Record<string, string> = { servers: '1 primary, 2 streaming replicas' };
-  for (const name of shownSettings) {
-    const { rows } = await control.query<{ value: string }>('select current_setting($1) as value', [
-      name,
-    ]);
-    found[name] = rows[0]!.value;
-  }
-  return found;
 }
 
 function settingsOf(options: ThroughputOptions): ThroughputResults['settings'] {
