@@ -1,7 +1,6 @@
 import { Backend, frameHeaderBytes } from '../protocol/codes.ts';
 import { errorField, parameterStatusFields, readyStatus } from '../protocol/fields.ts';
 import { ProtocolError } from '../protocol/protocol-error.ts';
-import { withNameInError } from '../protocol/rename.ts';
 import type { DisconnectReason } from './disconnect-reason.ts';
 import type { ConnectionOwner, Exchange, LastWord } from './exchange.ts';
 import type { PreparedOnServer } from './prepared.ts';
@@ -306,7 +305,8 @@ export class ReplyPipeline {
       case Backend.EmptyQueryResponse:
       case Backend.PortalSuspended:
         if (exchange.holding) this.#release(exchange);
-        if (step.op === Op.Execute) this.#complete(exchange, step, chunk, start, end);
+        if (step.op === Op.Execute || step.op === Op.Statement)
+          this.#complete(exchange, step, chunk, start, end);
         else if (step.op === Op.Query) step.done?.(chunk, start, end);
         else throw new ProtocolError(`unexpected reply ${type}`);
         return;
@@ -375,7 +375,7 @@ export class ReplyPipeline {
     if (exchange === undefined) return skipFrame;
     const step = exchange.steps[exchange.head];
     // Without a step it was a Flush that was refused.
-    if (step === undefined || step.op < Op.Sync) exchange.skipToSync();
+    if (step === undefined || step.op < Op.Statement) exchange.skipToSync();
     if (exchange.sink === null) {
       exchange.error ??= Buffer.from(chunk.subarray(start, end));
       return skipFrame;
@@ -472,7 +472,6 @@ function substituteFor(
 }
 
 /** What the client is told in place of this error; null: the error as it is. */
-function wordedFor({ replacement, renamed }: Step, frame: Buffer): Buffer | null {
-  if (replacement !== null || renamed === undefined) return replacement;
-  return withNameInError(frame, renamed.from, renamed.to);
+function wordedFor({ replacement, reworded }: Step, frame: Buffer): Buffer | null {
+  return replacement ?? reworded?.(frame) ?? null;
 }

@@ -47,6 +47,19 @@ export function settingFromStartup(name: string, value: string): Setting {
 }
 
 /**
+ * The one statement that makes `setting` again where a RESET has just gone before it; `local`: until
+ * the end of the transaction.
+ */
+export function afterReset(name: string, { sql }: Setting, local: boolean): string {
+  const reset = onDefault(name, '');
+  const statement = sql.startsWith(reset) ? sql.slice(reset.length) : sql;
+  if (!local) return statement;
+  return isQuery(statement)
+    ? statement.replace(/false\)$/, 'true)')
+    : statement.replace('SET ', 'SET LOCAL ');
+}
+
+/**
  * RESET of a setting that the session has made and no server need know: where no library has
  * declared it, it goes on as an empty text instead of not at all.
  */

@@ -15,8 +15,8 @@ export interface Step {
   readonly done: ((buffer: Buffer, start: number, end: number) => void) | null;
   /** Called with the ParameterDescription of a Describe, or the part of it that has arrived. */
   readonly parameters?: (buffer: Buffer, start: number, end: number) => void;
-  /** A name of the proxy's own that its error may have, and what the client calls that. */
-  readonly renamed?: { readonly from: string; readonly to: string };
+  /** Its ErrorResponse in the client's terms: without names or text of the proxy's own. Null: as it is. */
+  readonly reworded?: (frame: Buffer) => Buffer | null;
   /** The server may read what comes behind it as part of a COPY. */
   readonly mayCopy?: true;
   /** Called when the server refuses this step, not when it skips it. */
@@ -30,10 +30,12 @@ export const Op = {
   Execute: 4,
   Close: 5,
   Fake: 6,
+  /** One statement of a query string, whose end is the Query behind it. */
+  Statement: 7,
   /** The three that end with ReadyForQuery. */
-  Sync: 7,
-  Query: 8,
-  FunctionCall: 9,
+  Sync: 8,
+  Query: 9,
+  FunctionCall: 10,
 } as const;
 export type Op = (typeof Op)[keyof typeof Op];
 
@@ -51,6 +53,8 @@ export const steps = {
   sync: forwarded(Op.Sync),
   query: forwarded(Op.Query),
   functionCall: forwarded(Op.FunctionCall),
+  skippedStatement: Object.freeze({ op: Op.Statement, skip: true, replacement: null, done: null }),
+  skippedExecute: Object.freeze({ op: Op.Execute, skip: true, replacement: null, done: null }),
   skippedQuery: Object.freeze({ op: Op.Query, skip: true, replacement: null, done: null }),
   skippedParse: Object.freeze({ op: Op.Parse, skip: true, replacement: null, done: null }),
   skippedBind: Object.freeze({ op: Op.Bind, skip: true, replacement: null, done: null }),

@@ -2,17 +2,21 @@ import { ProxyError } from '../errors.ts';
 import { failingBind } from '../pool/failing-bind.ts';
 import type { PreparedText, PreparedTexts } from '../pool/prepared.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
+import { Settings } from '../pool/settings.ts';
 import { Op, type Step, steps } from '../pool/step.ts';
 import { closeComplete, errorResponse, parseComplete } from '../protocol/backend.ts';
 import { Frontend, TxStatus } from '../protocol/codes.ts';
 import { BindFields, ParseFields, TargetFields } from '../protocol/fields.ts';
 import { close, sync, TargetKind } from '../protocol/frontend.ts';
-import { withStatementName } from '../protocol/rename.ts';
+import { withNameInError, withStatementName } from '../protocol/rename.ts';
 import type { Classified, Effect } from '../router/statement.ts';
+import { type BackToBase, backToBase } from './back-to-base.ts';
 import { describeStep } from './outdated.ts';
 import { parseHeadOf } from './parse-head.ts';
 import type { ParseScope } from './parse-scope.ts';
 import type { Request, RequestEnd } from './request.ts';
+import { resettingQuery } from './resetting-query.ts';
+import { bringBackMessages, bringBackSteps, queryStep, resettingSteps } from './resetting-steps.ts';
 import {
   type BoundStatement,
   type ClientStatement,
@@ -44,6 +48,8 @@ export interface BuilderSession {
   readonly scope: ParseScope;
   /** Earlier messages of the same batch went out without its Sync. */
   readonly isBatchOpen: boolean;
+  /** What its startup packet has set. */
+  readonly base: Settings;
   /** SQL PREPARE has made names that only the server knows. */
   readonly knowsServerNames: boolean;
   /** The `index`th statement of a text with effects completed, with the tag in that frame. */
@@ -54,6 +60,8 @@ export interface BuilderSession {
     start: number,
     end: number,
   ): void;
+  /** The server has these settings again, behind a RESET. */
+  broughtBack(back: BackToBase): void;
 }
 
 /**
@@ -123,11 +131,7 @@ export class BatchBuilder {
         this.#pass(buffer, start, end);
         return;
       case Frontend.Query:
-        this.#pass(buffer, start, end);
-        if (request.classified !== null) this.#session.scope.sends(request.classified);
-        // A simple Query destroys the unnamed statement (exec_simple_query in postgres.c).
-        this.#server.prepared.unnamed = null;
-        this.#steps.push(this.#isAlone ? this.#queryAlone(request) : this.#queryInBatch(request));
+        this.#query(request, buffer, start, end);
         return;
       case Frontend.FunctionCall:
         this.#pass(buffer, start, end);
@@ -147,26 +151,32 @@ export class BatchBuilder {
         return;
       case Frontend.Execute:
         this.#pass(buffer, start, end);
-        this.#steps.push(this.#executeStep(request.executed[index] ?? null));
+        this.#execute(request.executed[index] ?? null);
         return;
     }
   }
 
-  #queryStep({ classified }: Request): Step {
-    if (classified === null || !classified.hasEffects) return steps.query;
-    let index = 0;
-    return {
-      ...steps.query,
-      done: (buffer, start, end) => {
-        this.#session.completedAt(classified, index, buffer, start, end);
-        index += 1;
-      },
-    };
-  }
-
-  #queryAlone(request: Request): Step {
+  #query({ classified }: Request, buffer: Buffer, start: number, end: number): void {
+    if (classified !== null) this.#session.scope.sends(classified);
+    // A simple Query destroys the unnamed statement (exec_simple_query in postgres.c).
+    this.#server.prepared.unnamed = null;
+    if (!this.#isAlone) {
+      this.#pass(buffer, start, end);
+      this.#steps.push(this.#queryInBatch(classified));
+      return;
+    }
     this.#forgetUnnamed();
-    return this.#queryStep(request);
+    const resetting =
+      classified?.hasEffects && this.#session.base !== Settings.none
+        ? resettingQuery(buffer, start, end, classified, this.#session.base)
+        : null;
+    if (resetting === null) {
+      this.#pass(buffer, start, end);
+      this.#steps.push(queryStep(this.#session, classified));
+    } else {
+      this.#send(resetting.message);
+      this.#steps.push(...resettingSteps(this.#session, resetting, classified));
+    }
   }
 
   /** Nothing before it could make the server ignore the message that is next. */
@@ -175,8 +185,8 @@ export class BatchBuilder {
   }
 
   /** The answers to the messages before come first: only then is the unnamed statement gone. */
-  #queryInBatch(request: Request): Step {
-    const step = this.#queryStep(request);
+  #queryInBatch(classified: Classified | null): Step {
+    const step = queryStep(this.#session, classified);
     const { statements } = this.#session;
     statements.announce('', null);
     return {
@@ -187,6 +197,16 @@ export class BatchBuilder {
       },
       failed: () => statements.confirm('', null),
     };
+  }
+
+  #execute(statement: BoundStatement | null): void {
+    this.#steps.push(this.#executeStep(statement));
+    if (!statement?.classified.hasEffects || this.#session.base === Settings.none) return;
+    const effect = statement.classified.statements[0]?.effect ?? null;
+    const back = backToBase(effect, this.#session.base);
+    if (back === null) return;
+    this.#send(bringBackMessages(back));
+    this.#steps.push(...bringBackSteps(this.#session, back));
   }
 
   #executeStep(statement: BoundStatement | null): Step {
@@ -466,7 +486,9 @@ const bindSteps = new WeakMap<ClientStatement, Step>();
 function bindStepOf(name: string, statement: ClientStatement): Step {
   const known = bindSteps.get(statement);
   if (known !== undefined) return known;
-  const step = { ...steps.bind, renamed: { from: statement.text.name, to: name } };
+  const { name: from } = statement.text;
+  const reworded = (frame: Buffer) => withNameInError(frame, from, name);
+  const step = { ...steps.bind, reworded };
   bindSteps.set(statement, step);
   return step;
 }

@@ -1,7 +1,7 @@
 import type { Exchange } from '../pool/exchange.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
 import { steps } from '../pool/step.ts';
-import { close, query, sync, TargetKind } from '../protocol/frontend.ts';
+import { close, parse, query, sync, TargetKind } from '../protocol/frontend.ts';
 import { parseHeadOf } from './parse-head.ts';
 import type { ClientStatements } from './statements.ts';
 
@@ -9,11 +9,13 @@ import type { ClientStatements } from './statements.ts';
  * SQL statements name what they execute, so it has to be there under the client's own names: sees to
  * it that these names mean on the server connection what they mean to the session: what it
  * has prepared is prepared there, what others have is gone. Where that fails, its error takes the
- * place of the one that `exchange`, which comes next, will get for it.
+ * place of the one that `exchange`, which comes next, will get for it. Of `namesToMake` only whether
+ * they are taken matters: PREPARE is told so whatever has become of the tables of what has them.
  */
 export function bringClientNamed(
   server: ServerConnection,
   names: readonly string[],
+  namesToMake: readonly string[],
   statements: ClientStatements,
   exchange: Exchange,
 ): void {
@@ -34,6 +36,11 @@ export function bringClientNamed(
       );
     }
     if (origin === undefined) continue;
+    if (namesToMake.includes(name)) {
+      prepared.madeAs(name, placeholder);
+      server.runOwn(Buffer.concat([parse(name, ''), sync]), () => {}, parseAndSync);
+      continue;
+    }
     prepared.madeAs(name, origin);
     const finished = ({ error }: Exchange) => {
       if (error === null) return;
@@ -64,8 +71,11 @@ export function bringNamedOnly(
     for (const text of shared) prepared.remove(text);
   }
   const names = new Set([...statements.names, ...prepared.clientNames]);
-  bringClientNamed(server, [...names], statements, exchange);
+  bringClientNamed(server, [...names], [], statements, exchange);
 }
+
+/** No text's name, and no SQL: what has it is made again before it is executed. */
+const placeholder = '';
 
 const closeAndSync = [steps.skippedClose, steps.skippedSync];
 const parseAndSync = [steps.skippedParse, steps.skippedSync];

@@ -4,10 +4,12 @@ import type { ServerLogin } from '../pool/cluster.ts';
 import type { ConnectionOwner, Exchange, LastWord, ReplySink } from '../pool/exchange.ts';
 import { cancelOn, giveBack, leaveToItself } from '../pool/give-back.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
+import type { Settings } from '../pool/settings.ts';
 import { Op, steps } from '../pool/step.ts';
 import { TxStatus } from '../protocol/codes.ts';
 import type { Classified } from '../router/statement.ts';
 import { Aftermath } from './aftermath.ts';
+import type { BackToBase } from './back-to-base.ts';
 import type { BuilderSession } from './batch-builder.ts';
 import { CommitReport } from './commit-report.ts';
 import type { Destination } from './destination.ts';
@@ -131,6 +133,14 @@ export class RequestRunner implements ReplySink, ConnectionOwner, BuilderSession
   /** SQL PREPARE, or text nobody has read, may have made statements that only the server knows. */
   get knowsServerNames(): boolean {
     return this.#state.pins.has('sql-prepare') || this.#state.pins.has('unparsed');
+  }
+
+  get base(): Settings {
+    return this.#state.base;
+  }
+
+  broughtBack(back: BackToBase): void {
+    if (this.#placed !== null) this.#state.broughtBack(back, this.#placed.server);
   }
 
   /** Runs a request: on the server the session holds, else wherever it belongs. */

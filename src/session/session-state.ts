@@ -13,6 +13,7 @@ import {
 } from '../pool/settings.ts';
 import { TxStatus } from '../protocol/codes.ts';
 import type { Effect, TransactionModes } from '../router/statement.ts';
+import type { BackToBase } from './back-to-base.ts';
 import { type ChannelChange, Channels } from './channels.ts';
 import { Pins } from './pins.ts';
 import { isProxySetting, type PolicyChange, parseReadSetting, textOfValue } from './read-policy.ts';
@@ -215,6 +216,14 @@ export class SessionState {
       if (server.settings !== null) server.settings = change(server.settings);
     }
     this.#committed = this.settings;
+  }
+
+  /** Behind a RESET, in the same request, the server was given what the startup packet asked for. */
+  broughtBack({ settings, local }: BackToBase, server: ServerConnection): void {
+    if (local) return;
+    let known = server.settings;
+    for (const [name, setting] of settings) known = known?.with(name, setting) ?? null;
+    this.#change(server, known);
   }
 
   /** ReadyForQuery came: `failed` says that an ErrorResponse came before it. */

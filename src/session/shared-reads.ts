@@ -4,6 +4,7 @@ import type { ServerLogin } from '../pool/cluster.ts';
 import type { Exchange, LastWord, ReplySink } from '../pool/exchange.ts';
 import { cancelOn } from '../pool/give-back.ts';
 import type { Pool } from '../pool/pool.ts';
+import { Settings } from '../pool/settings.ts';
 import type { Rider, SharedLine } from '../pool/shared-line.ts';
 import type { BuilderSession } from './batch-builder.ts';
 import { changesRole } from './in-front.ts';
@@ -35,6 +36,7 @@ const mayLeave = { retry: true, renew: true };
 export class SharedReads implements ReplySink, BuilderSession, Rider {
   readonly statements;
   readonly texts;
+  readonly base = Settings.none;
   readonly statementsMax: number;
   readonly scope;
   readonly isBatchOpen = false;
@@ -247,6 +249,10 @@ export class SharedReads implements ReplySink, BuilderSession, Rider {
 
   completedAt(): void {
     assert.fail('a shared read has no effects');
+  }
+
+  broughtBack(): void {
+    assert.fail('a shared read resets nothing');
   }
 
   forward(bytes: Buffer): boolean {

@@ -107,7 +107,8 @@ export class Transmission {
       // What the rest of an open batch names is not known, and then nothing can be put in front.
       const mayNameAny = request.mayNameAny || end === 'flush' || end === 'unfinished';
       const names = mayNameAny ? anyName(server, statements, sqlNames) : sqlNames;
-      if (names.length > 0) bringClientNamed(server, names, statements, this.exchange);
+      const namesToMake = mayNameAny ? [] : request.namesToMake;
+      if (names.length > 0) bringClientNamed(server, names, namesToMake, statements, this.exchange);
     }
     if (server.txStatus === TxStatus.Idle) this.#bringChannels(server, request);
     this.#discardSequences(server, request, deferred.length > 0);

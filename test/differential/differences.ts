@@ -136,23 +136,6 @@ export const allowedDifferences: readonly AllowedDifference[] = [
     },
   },
   {
-    name: 'RESET among others',
-    explains(fork) {
-      const { script, direct, proxied, directAt, proxiedAt } = fork;
-      if (Object.keys(script.params).length === 0) return null;
-      const isBack = /\b(reset (?!role|session authorization)|discard all)|\bto default/;
-      const told = /^ParameterStatus (\w+)=/.exec(proxied[proxiedAt] ?? '')?.[1];
-      if (told !== undefined && told in script.params && mentions(script, isBack)) {
-        return { direct: 0, proxied: 1 };
-      }
-      const resets = messagesAt(fork).some(({ sql }) => isBack.test(sql ?? ''));
-      const isValue = (line: string | undefined) => /^DataRow /.test(line ?? '');
-      return resets && isValue(direct[directAt]) && isValue(proxied[proxiedAt])
-        ? inOtherWords
-        : null;
-    },
-  },
-  {
     name: 'server connection lost',
     explains({ direct, proxied, directAt, proxiedAt }) {
       const last = /^ErrorResponse S:FATAL .* M:(.*)$/.exec(direct[directAt] ?? '')?.[1];

@@ -1,4 +1,4 @@
-import { q, type Script, script } from './script.ts';
+import { B, E, H, P, Q, q, run, S, type Script, script, send, x } from './script.ts';
 
 const shown = q(
   "select current_setting('application_name'), current_setting('search_path'), current_setting('timezone'), current_setting('datestyle')",
@@ -198,9 +198,89 @@ const startup: readonly Script[] = [
   { ...script('protocol 3.9', q('select 1')), minor: 9 },
 ];
 
+const reset: readonly Script[] = [
+  withParams(
+    { search_path: 'pg_catalog, public', application_name: 'from startup', DateStyle: 'German' },
+    script(
+      'RESET among others',
+      q("set application_name = 'other'; reset application_name; show application_name; select 1"),
+      shown,
+      q('set search_path = public; reset all; show search_path; show datestyle'),
+      q('reset search_path; reset application_name'),
+      shown,
+      q("set search_path to default; select 'é', misspelt; select 2"),
+      q("select 'é'; reset search_path -- a; comment\n; select 1 from t where nothing = 1"),
+      q('reset all; selec'),
+      q('reset all; select 1/0; reset all'),
+      shown,
+      q('begin; set search_path = public; reset search_path; show search_path'),
+      q('savepoint a; set search_path = public; show search_path'),
+      q('rollback to a; show search_path; reset search_path; show search_path; rollback'),
+      shown,
+      q(
+        "set local application_name = 'x'; set local application_name to default; show application_name",
+      ),
+      shown,
+      q(
+        'begin; set local search_path = public; set local search_path to default; show search_path',
+      ),
+      q('show search_path'),
+      q(
+        'commit; reset all; copy (select current_setting($$search_path$$)) to stdout; reset all; show datestyle',
+      ),
+      shown,
+    ),
+  ),
+  withParams(
+    { search_path: 'pg_catalog, public', application_name: 'from startup', DateStyle: 'German' },
+    script(
+      'RESET in a batch',
+      x(
+        run("set application_name = 'other'"),
+        run('reset application_name'),
+        run('show application_name'),
+      ),
+      x(run('reset all'), run('show search_path'), run('select now()::text <> misspelt')),
+      x(run('discard all'), run('show search_path'), run('show datestyle')),
+      x(P('', 'reset all'), P('kept', 'show search_path'), B(''), E(), B('kept'), E()),
+      send('12CC', P('', 'reset search_path'), B(''), E(), H),
+      send('Z', S),
+      shown,
+    ),
+  ),
+  withParams(
+    { role: 'reader' },
+    script(
+      'RESET ROLE among others',
+      q(
+        'reset role; select current_user; set role none; select current_user; reset all; select current_user',
+      ),
+      q('select current_user'),
+    ),
+  ),
+  withParams(
+    { client_encoding: 'LATIN1', 'my.x': 'direct' },
+    script(
+      'RESET in another encoding',
+      send(
+        'Z',
+        Q(
+          Buffer.from(
+            "reset my.x; select '\xe9', length('\xe9'), current_setting('my.x')",
+            'latin1',
+          ),
+        ),
+      ),
+      send('Z', Q(Buffer.from("reset my.x; select '\xe9', missing", 'latin1'))),
+      own,
+    ),
+  ),
+];
+
 export const loginScripts: readonly Script[] = [
   ...roles,
   authorization,
   authorizationAndRole,
   ...startup,
+  ...reset,
 ];

@@ -46,6 +46,9 @@ class Session implements BuilderSession {
   readonly statementsMax: number;
   readonly scope: ParseScope;
   knowsServerNames = false;
+  readonly base = Settings.none;
+  broughtBack(): void {}
+
   get isBatchOpen(): boolean {
     return this.#isOpen;
   }
