@@ -25,7 +25,8 @@ export function backToBase(effect: Effect | null, base: Settings): BackToBase | 
 
 function namesReset(effect: Effect, base: Settings): Iterable<string> {
   if (effect.kind === 'reset') return base.get(effect.name) === undefined ? [] : [effect.name];
-  // RESET ALL leaves the role alone (GUC_NO_RESET_ALL in guc_tables.c).
-  if (effect.kind === 'reset-all') return [...base.names].filter((name) => name !== roleName);
-  return effect.kind === 'discard' && effect.what === 'all' ? base.names : [];
+  // RESET ALL leaves the role alone (GUC_NO_RESET_ALL in guc_tables.c). DISCARD ALL commits, which
+  // what stands behind it would not.
+  if (effect.kind !== 'reset-all') return [];
+  return [...base.names].filter((name) => name !== roleName);
 }

@@ -241,7 +241,7 @@ const reset: readonly Script[] = [
         run('show application_name'),
       ),
       x(run('reset all'), run('show search_path'), run('select now()::text <> misspelt')),
-      x(run('discard all'), run('show search_path'), run('show datestyle')),
+      x(run('discard all')),
       x(P('', 'reset all'), P('kept', 'show search_path'), B(''), E(), B('kept'), E()),
       send('12CC', P('', 'reset search_path'), B(''), E(), H),
       send('Z', S),
