@@ -243,7 +243,7 @@ const reset: readonly Script[] = [
       x(run('reset all'), run('show search_path'), run('select now()::text <> misspelt')),
       x(run('discard all')),
       x(P('', 'reset all'), P('kept', 'show search_path'), B(''), E(), B('kept'), E()),
-      send('12CC', P('', 'reset search_path'), B(''), E(), H),
+      send('12C', P('', 'reset search_path'), B(''), E(), H),
       send('Z', S),
       shown,
     ),
