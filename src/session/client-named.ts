@@ -1,6 +1,7 @@
 import type { Exchange } from '../pool/exchange.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
 import { steps } from '../pool/step.ts';
+import { TxStatus } from '../protocol/codes.ts';
 import { close, parse, query, sync, TargetKind } from '../protocol/frontend.ts';
 import { parseHeadOf } from './parse-head.ts';
 import type { ClientStatements } from './statements.ts';
@@ -9,8 +10,8 @@ import type { ClientStatements } from './statements.ts';
  * SQL statements name what they execute, so it has to be there under the client's own names: sees to
  * it that these names mean on the server connection what they mean to the session: what it
  * has prepared is prepared there, what others have is gone. Where that fails, its error takes the
- * place of the one that `exchange`, which comes next, will get for it. Of `namesToMake` only whether
- * they are taken matters: PREPARE is told so whatever has become of the tables of what has them.
+ * place of the one that `exchange`, which comes next, will get for it. Of `namesToMake` only that they
+ * are taken matters: PREPARE is told so also where what has them can no longer be prepared.
  */
 export function bringClientNamed(
   server: ServerConnection,
@@ -36,11 +37,6 @@ export function bringClientNamed(
       );
     }
     if (origin === undefined) continue;
-    if (namesToMake.includes(name)) {
-      prepared.madeAs(name, placeholder);
-      server.runOwn(Buffer.concat([parse(name, ''), sync]), () => {}, parseAndSync);
-      continue;
-    }
     prepared.madeAs(name, origin);
     const finished = ({ error }: Exchange) => {
       if (error === null) return;
@@ -53,7 +49,16 @@ export function bringClientNamed(
       const message = [parseHeadOf(name, parsed!.text.body), parsed!.text.body, sync];
       server.runOwn(Buffer.concat(message), finished, parseAndSync);
     }
+    if (namesToMake.includes(name) && server.txStatus === TxStatus.Idle) holdName(server, name);
   }
+}
+
+/** Makes something of that name, unless it has just been made. */
+function holdName(server: ServerConnection, name: string): void {
+  const finished = ({ error }: Exchange) => {
+    if (error === null) server.prepared.madeAs(name, placeholder);
+  };
+  server.runOwn(Buffer.concat([parse(name, ''), sync]), finished, parseAndSync);
 }
 
 /** For pg_prepared_statements: what the session has prepared, by its names, and nothing else. */

@@ -1,5 +1,7 @@
 import { ProxyError } from '../errors.ts';
 import { Frontend, TxStatus } from '../protocol/codes.ts';
+import { BindFields, TargetFields } from '../protocol/fields.ts';
+import { TargetKind } from '../protocol/frontend.ts';
 import type { Effect, StatementClass } from '../router/statement.ts';
 import { boundInteger } from './bound-integer.ts';
 import {
@@ -16,7 +18,10 @@ import type { Request } from './request.ts';
 import type { RequestRunner } from './request-runner.ts';
 import type { SessionContext } from './session-context.ts';
 import type { SessionState } from './session-state.ts';
-import { type ClientStatements, nameOnWire } from './statements.ts';
+import { type BoundStatement, type ClientStatements, nameOnWire } from './statements.ts';
+
+const bindFields = new BindFields();
+const targetFields = new TargetFields();
 
 /** The statements that the proxy answers without a server. */
 export class LocalStatements {
@@ -57,7 +62,7 @@ export class LocalStatements {
     if (request.end === 'call' || request.isStreaming || isMixed) {
       return this.#withoutServer(null, state);
     }
-    const statement = onlyStatement(request);
+    const statement = onlyStatement(request, this.#statements);
     const effect = statement?.effect ?? null;
     const known = this.#withoutServer(effect, state);
     if (known !== null) return known;
@@ -248,22 +253,49 @@ function refusalOf(request: Request): ProxyError | null {
 }
 
 /** The statement of a request that is nothing but one statement with an effect. */
-function onlyStatement(request: Request): StatementClass | null {
+function onlyStatement(request: Request, known: ClientStatements): StatementClass | null {
   if (request.end === 'query') {
     const statements = request.classified?.statements ?? [];
     return statements.length === 1 ? statements[0]! : null;
   }
   let only: StatementClass | null = null;
   for (let index = 0; index < request.count; index++) {
-    const statement = request.parsed[index] ?? request.executed[index] ?? null;
-    if (statement === null && request.types[index] === Frontend.Execute) return null;
-    if (statement === null) continue;
-    const { statements } = statement.classified;
+    const named = statementAt(request, index, known);
+    if (named === null) continue;
+    const statements = named?.classified.statements ?? [];
     const one = statements.length === 1 ? statements[0]! : null;
     if (one === null || one.effect === null || (only !== null && only !== one)) return null;
     only = one;
   }
   return only;
+}
+
+/** The statement that a message speaks of; null: it speaks of none; undefined: of one unknown. */
+function statementAt(
+  request: Request,
+  index: number,
+  known: ClientStatements,
+): BoundStatement | undefined | null {
+  const buffer = request.buffers[index]!;
+  const start = request.starts[index]!;
+  const end = request.ends[index]!;
+  switch (request.types[index]) {
+    case Frontend.Parse:
+      return request.parsed[index] ?? undefined;
+    case Frontend.Execute:
+      return request.executed[index] ?? undefined;
+    case Frontend.Bind:
+      return request.find(bindFields.read(buffer, start, end).statement, known);
+    case Frontend.Describe:
+    case Frontend.Close: {
+      const { kind, name } = targetFields.read(buffer, start, end);
+      if (kind !== TargetKind.Statement) return null;
+      // To forget one is more than to answer.
+      return request.types[index] === Frontend.Close ? undefined : request.find(name, known);
+    }
+    default:
+      return null;
+  }
 }
 
 type SignalEffect = Extract<Effect, { kind: 'signal' }>;

@@ -279,7 +279,7 @@ export class Request {
       case Frontend.Bind: {
         const { portal, statement } = bindFields.read(buffer, start, end);
         if (statements.sql(statement) !== undefined) this.sqlNames.push(statement);
-        const bound = this.#find(statement, statements);
+        const bound = this.find(statement, statements);
         if (bound?.classified.hasEffects) this.#nameStatements(bound.classified);
         statements.bindPortal(portal, bound);
         return;
@@ -301,7 +301,7 @@ export class Request {
           const { name } = targetFields;
           if (statements.sql(name) !== undefined) this.sqlNames.push(name);
           // What an EXECUTE returns is what the statement returns that it names.
-          const named = this.#find(name, statements);
+          const named = this.find(name, statements);
           if (named?.classified.hasEffects) this.#nameStatements(named.classified);
         } else if (type === Frontend.Close) {
           statements.bindPortal(targetFields.name, undefined);
@@ -340,7 +340,7 @@ export class Request {
   }
 
   /** The statement of that name as it will be when the last message so far has been executed. */
-  #find(name: string, statements: ClientStatements): BoundStatement | undefined {
+  find(name: string, statements: ClientStatements): BoundStatement | undefined {
     for (let index = this.count - 1; index >= 0; index--) {
       const parsed = this.parsed[index];
       if (parsed?.text.name === name) return parsed;

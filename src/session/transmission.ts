@@ -99,20 +99,31 @@ export class Transmission {
     this.#copyEndsAhead = 0;
     this.exchange.reset((may.retry && request.isExecuting) || may.renew);
     bringSettings(server, this.#state.settings);
-    if (server.txStatus !== TxStatus.Failed) {
-      const { statements } = this.#session;
-      if (request.listsStatements && !this.#session.knowsServerNames)
-        bringNamedOnly(server, statements, this.exchange);
-      const { end, sqlNames } = request;
-      // What the rest of an open batch names is not known, and then nothing can be put in front.
-      const mayNameAny = request.mayNameAny || end === 'flush' || end === 'unfinished';
-      const names = mayNameAny ? anyName(server, statements, sqlNames) : sqlNames;
-      const namesToMake = mayNameAny ? [] : request.namesToMake;
-      if (names.length > 0) bringClientNamed(server, names, namesToMake, statements, this.exchange);
-    }
+    if (server.txStatus !== TxStatus.Failed) this.#bringNamed(server, request, deferred.length > 0);
     if (server.txStatus === TxStatus.Idle) this.#bringChannels(server, request);
     this.#discardSequences(server, request, deferred.length > 0);
     sendDeferred(server, deferred);
+  }
+
+  /** What SQL speaks of by its name has to be there. */
+  #bringNamed(server: ServerConnection, request: Request, begins: boolean): void {
+    const { statements } = this.#session;
+    const { end, sqlNames, namesToMake } = request;
+    if (request.listsStatements && !this.#session.knowsServerNames)
+      bringNamedOnly(server, statements, this.exchange);
+    // What the rest of an open batch names is not known, and then nothing can be put in front;
+    // within a transaction what fails ends it, so that it is made before.
+    const isOpen = begins || request.begins !== null || end === 'flush' || end === 'unfinished';
+    const mayNameAny = server.txStatus === TxStatus.Idle && (isOpen || request.mayNameAny);
+    const names = mayNameAny ? anyName(server, statements, sqlNames) : sqlNames;
+    if (names.length === 0) return;
+    bringClientNamed(
+      server,
+      names,
+      request.mayNameAny ? [] : namesToMake,
+      statements,
+      this.exchange,
+    );
   }
 
   /** Others' currval() and lastval() are not for this session. */
