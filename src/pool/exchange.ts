@@ -163,15 +163,11 @@ export class Exchange {
   skipToSync(): void {
     this.isSkipping = true;
     while (this.head < this.steps.length && this.steps[this.head]!.op !== Op.Sync) this.head += 1;
-    this.#forgetDone();
+    this.forgetDone();
   }
 
-  /** More steps are about to be added: a batch that goes on for long must not keep the done ones. */
-  makeRoom(): void {
-    this.#forgetDone();
-  }
-
-  #forgetDone(): void {
+  /** Its steps so far are not kept where all are done: a batch may go on for long, a session be idle. */
+  forgetDone(): void {
     if (!this.isComplete) return;
     this.steps.length = 0;
     this.head = 0;

@@ -135,7 +135,7 @@ export class FrameScanner {
   next(): ScanResult {
     if (this.#wantedBytes > 0) return this.#assemble();
     const available = this.#chunk.length - this.#offset;
-    if (available === 0) return Scan.NeedMore;
+    if (available === 0) return this.#needMore();
     if (this.remaining > 0) return this.#found(Scan.Body, this.remaining);
     if (available < frameHeaderBytes) return this.#hold(frameHeaderBytes);
 
@@ -144,6 +144,14 @@ export class FrameScanner {
     if (this.frameBytes <= this.#options.assembledBytesMax) return this.#hold(this.frameBytes);
     if (available < this.#options.headBytesMin) return this.#hold(this.#options.headBytesMin);
     return this.#found(Scan.Head, this.frameBytes);
+  }
+
+  /** The next chunk may be long in coming: the last one is not kept for so long. */
+  #needMore(): ScanResult {
+    this.buffer = noBytes;
+    this.#chunk = noBytes;
+    this.#offset = 0;
+    return Scan.NeedMore;
   }
 
   #readHeader(buffer: Buffer, at: number): void {
@@ -176,13 +184,13 @@ export class FrameScanner {
 
   #assemble(): ScanResult {
     this.#fill();
-    if (this.#assembledBytes < this.#wantedBytes) return Scan.NeedMore;
+    if (this.#assembledBytes < this.#wantedBytes) return this.#needMore();
     if (this.#wantedBytes === frameHeaderBytes) {
       this.#readHeader(this.#assembly, 0);
       const { assembledBytesMax, headBytesMin } = this.#options;
       this.#wantedBytes = this.frameBytes <= assembledBytesMax ? this.frameBytes : headBytesMin;
       this.#fill();
-      if (this.#assembledBytes < this.#wantedBytes) return Scan.NeedMore;
+      if (this.#assembledBytes < this.#wantedBytes) return this.#needMore();
     }
     this.buffer = this.#assembly;
     this.start = 0;

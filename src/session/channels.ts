@@ -6,9 +6,12 @@ export interface ChannelChange {
   readonly channel: string | null;
 }
 
+/** Most sessions listen to nothing. */
+const noChannels: ReadonlySet<string> = new Set();
+
 /** What a session listens to. LISTEN and UNLISTEN take effect when their transaction commits. */
 export class Channels {
-  #listening: ReadonlySet<string> = new Set();
+  #listening: ReadonlySet<string> = noChannels;
   #pending: ChannelChange[] = [];
   /** As somebody was told by `take`: what these are notified of comes by the shared connection. */
   #taken: ReadonlySet<string> = this.#listening;

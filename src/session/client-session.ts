@@ -499,8 +499,9 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer,
   /** Between two requests: what has waited for that. */
   #betweenRequests(): void {
     this.#tellNotifications();
-    if (!this.#isDraining || this.#runner.isBatchOpen) return;
-    if (this.#phase === 'idle' && !this.state.inTransaction) {
+    if (this.#phase !== 'idle' || this.#runner.isBatchOpen) return;
+    this.#intake.forget();
+    if (this.#isDraining && !this.state.inTransaction) {
       this.terminate(new ProxyError('shuttingDown'));
     }
   }

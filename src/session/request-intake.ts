@@ -20,8 +20,13 @@ export class RequestIntake {
   /** A message has come that belongs to a request. */
   begin(): void {
     if (!this.isOver) return;
-    this.request.reset();
+    this.forget();
     this.isOver = false;
+  }
+
+  /** The request that was handed over has been answered: idle clients keep nothing of theirs. */
+  forget(): void {
+    if (this.isOver && this.request.count > 0) this.request.reset();
   }
 
   /** Takes a message, or (`isHead`) the beginning of one. How it ends the request; null: not. */

@@ -238,7 +238,7 @@ export class RequestRunner implements ReplySink, ConnectionOwner, BuilderSession
   close(midFrame: boolean, inCopy: boolean): void {
     this.#placer.close();
     this.#aftermath.close();
-    this.#sent.endBorrowing();
+    this.#sent.end();
     this.statements.close();
     const placed = this.#placed;
     if (placed === null) return;
@@ -488,7 +488,7 @@ export class RequestRunner implements ReplySink, ConnectionOwner, BuilderSession
     const placed = this.#placed!;
     const request = this.#request!;
     if (!exchange.dropped) this.statements.settle();
-    this.#sent.endBorrowing();
+    this.#sent.end();
     if (this.#sent.sawError || exchange.dropped) placed.server.prepared.unnamed = null;
     if (exchange.dropped) {
       this.#leave(placed, false);
@@ -583,7 +583,7 @@ export class RequestRunner implements ReplySink, ConnectionOwner, BuilderSession
     this.#placed = null;
     this.#placer.ended();
     this.#awaitsAnswers = false;
-    this.#sent.endBorrowing();
+    this.#sent.end();
     if (placed === null || request === null) return;
     this.#context.monitor.nudge(placed.node);
     if (midFrame) {

@@ -238,7 +238,7 @@ export class SharedReads implements ReplySink, BuilderSession, Rider {
   }
 
   #end(): void {
-    this.#sent.endBorrowing();
+    this.#sent.end();
     this.#request = null;
     this.#placed = null;
     this.#line = null;

@@ -153,7 +153,7 @@ export class Transmission {
     if (request.end === 'query' || request.end === 'call') this.mustClose = true;
     // The parts before are answered and executed nothing: this one can still run elsewhere.
     this.canRunAgain = mayRetry && exchange.isComplete && !exchange.isSkipping && !this.hasExecuted;
-    exchange.makeRoom();
+    exchange.forgetDone();
     if (!this.canRunAgain) return;
     // What they have prepared is there for the client, also when this one runs again.
     this.#session.statements.settle();
@@ -178,8 +178,9 @@ export class Transmission {
     this.isBatchOpen = false;
   }
 
-  /** Texts that were kept for this request alone are given back. */
-  endBorrowing(): void {
+  /** What was sent has its answer, or will not get it: nothing is kept for its sake. */
+  end(): void {
+    this.exchange.forgetDone();
     if (this.#borrowed.length === 0) return;
     for (const text of this.#borrowed) this.#session.texts.drop(text);
     this.#borrowed = [];

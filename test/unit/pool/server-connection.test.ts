@@ -401,7 +401,7 @@ describe('a long batch', () => {
     const { socket, connection, exchange } = checkedOut([steps.parse]);
     for (let part = 0; part < 1_000; part++) {
       socket.deliver(parseComplete);
-      exchange.makeRoom();
+      exchange.forgetDone();
       exchange.steps.push(steps.parse);
       connection.expectMore(exchange);
       expect(exchange.steps.length).toBeLessThan(3);

@@ -102,7 +102,7 @@ class Session implements BuilderSession {
       this.#exchange.reset(false);
       this.#connection = connection;
     } else {
-      this.#exchange.makeRoom();
+      this.#exchange.forgetDone();
     }
     const builder = new BatchBuilder(this, connection, this.#exchange.steps);
     const pieces = builder.build(request);
