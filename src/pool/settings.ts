@@ -168,11 +168,14 @@ export class Settings {
     // on a server in recovery.
     const mayBeSerializable = from === null || from.get(isolationName) !== undefined;
     if (!inTransaction && mayBeSerializable && statements.some(isQuery)) {
-      statements.unshift('SET TRANSACTION ISOLATION LEVEL READ COMMITTED');
+      statements.unshift(readCommitted);
     }
     return statements.join('; ');
   }
 }
+
+/** In front of a query of the proxy's own, where the default may be SERIALIZABLE. */
+export const readCommitted = 'SET TRANSACTION ISOLATION LEVEL READ COMMITTED';
 
 const isolationName = 'default_transaction_isolation';
 const isQuery = (sql: string) => sql.startsWith('SELECT ');

@@ -1,6 +1,7 @@
 import { ask, type TextRow } from '../pool/ask.ts';
 import type { ServerLogin } from '../pool/cluster.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
+import { readCommitted } from '../pool/settings.ts';
 import { readyForQueryIdle } from '../protocol/backend.ts';
 import type { CommitReport } from './commit-report.ts';
 import type { NotificationHub, Subscriber } from './notification-hub.ts';
@@ -36,6 +37,8 @@ export class Aftermath {
   #reports = false;
   #listening: readonly string[] = [];
   #isAsking = false;
+  /** The server did not answer what it was asked: to be asked again after the next transaction. */
+  #wasRefused = false;
   #isOver = false;
 
   constructor({ state, login, hub, subscriber, report }: AftermathOptions) {
@@ -49,6 +52,7 @@ export class Aftermath {
   /** ReadyForQuery (idle) has to wait for `beforeReady`. */
   holdsReady(mayHaveWritten: boolean): boolean {
     const { channels, hasNotified } = this.#state;
+    this.#wasRefused = false;
     this.#reports = mayHaveWritten && this.#report !== null;
     return this.#reports || channels.areChanging || (hasNotified && channels.size > 0);
   }
@@ -91,11 +95,14 @@ export class Aftermath {
       return true;
     }
     if (!state.pins.areDoubtful) return false;
+    if (this.#wasRefused) return true;
     const question = state.pins.question(server.prepared.clientNames, state.channels.shared);
-    this.#ask(server, question, (rows) => {
+    // A server in recovery answers nobody whose default is SERIALIZABLE.
+    this.#ask(server, isPrimary ? question : `${readCommitted}; ${question}`, (rows) => {
+      this.#wasRefused = isPrimary && rows === null;
       state.learn(state.pins.settle(rows), server);
       // A session must not be held to a replica: what a function left there goes with the connection.
-      if (!isPrimary && state.pins.size > 0) {
+      if (!isPrimary && (state.pins.size > 0 || rows === null)) {
         state.pins.clear();
         server.close('session-state');
       }

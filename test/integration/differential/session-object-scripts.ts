@@ -278,6 +278,16 @@ export const sessionObjectScripts: readonly Script[] = [
     ),
   ),
   script(
+    'a function and SERIALIZABLE by default',
+    x(
+      run("select set_config('my.x', $1, false)", 'given'),
+      run('set session characteristics as transaction isolation level serializable'),
+    ),
+    x(P('s1', "execute sp ('x')"), B('s1')),
+    q("select current_setting('my.x')"),
+    q('show default_transaction_isolation'),
+  ),
+  script(
     'DEALLOCATE in front of a Describe',
     q('select 1; prepare sp as select 1'),
     x(P('', 'deallocate prepare sp'), B(), E(), DS('s1')),
