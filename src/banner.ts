@@ -1,6 +1,20 @@
 import { addressText } from './config/address.ts';
 import type { Address, Config, UserConfig } from './config.ts';
 import type { Monitor } from './lag/monitor.ts';
+import type { NodeState } from './lag/node-state.ts';
+
+/** What is said of a node. */
+export interface NodeStatus extends Pick<NodeState, 'role' | 'lastError'> {
+  /** Proven upper bound; Infinity while nothing is proven. */
+  readonly stalenessMs: number;
+}
+
+/** In the order of the configuration. */
+export function nodeStatuses(monitor: Monitor): readonly NodeStatus[] {
+  return monitor.nodes.map(({ node, role, lastError }) => {
+    return { role, lastError, stalenessMs: monitor.stalenessMs(node) };
+  });
+}
 
 /** An address to connect to, where the program listens on all of them. */
 function reachable({ host, port }: Address): Address {
@@ -28,7 +42,7 @@ function databaseUrl(config: Config, listen: Address): string {
 export function banner(
   config: Config,
   addresses: { readonly listenAddress: Address; readonly httpAddress: Address | null },
-  monitor: Monitor,
+  statuses: readonly NodeStatus[],
 ): string {
   const lines = [
     'Tidemark is ready.',
@@ -37,8 +51,7 @@ export function banner(
     '',
   ];
   for (const [index, node] of config.nodes.entries()) {
-    const { role, lastError } = monitor.nodes[index]!;
-    const stalenessMs = monitor.stalenessMs(index);
+    const { role, lastError, stalenessMs } = statuses[index]!;
     const lag = Number.isFinite(stalenessMs) ? `at most ${Math.ceil(stalenessMs)} ms behind` : '';
     const note = role === 'replica' ? lag || 'not proven fresh yet' : (lastError ?? '');
     const place = addressText({ host: node.host, port: node.port });

@@ -51,7 +51,7 @@ export async function checkCluster(
 
 function describeConfig(config: Config): string {
   const http = config.http === null ? 'off' : addressText(config.http);
-  return `The configuration is valid: listen ${addressText(config.listen)}, http ${http}, auth ${config.auth}, users ${config.users.length}.`;
+  return `The configuration is valid: listen ${addressText(config.listen)}, http ${http}, auth ${config.auth}, users ${config.users.length}, workers ${config.workers}.`;
 }
 
 function describeEmbedded({ replicas, dataDir }: NonNullable<Config['embedded']>): string {

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { checkCluster } from './check.ts';
 import { type Arguments, ArgumentsError, defaultFile, parseArguments } from './config/arguments.ts';
 import { ConfigError } from './config/config-error.ts';
@@ -7,13 +7,14 @@ import { configFromUrls } from './config/from-urls.ts';
 import { loadConfig } from './config/load.ts';
 import type { Config } from './config.ts';
 import { createLogger } from './log.ts';
+import { packageVersion } from './package-version.ts';
 import { runUntilSignal } from './run-until-signal.ts';
 import { explainStartError } from './start-error.ts';
 
 const help = `Usage:
   tidemark [--config FILE]             start with a configuration file (default: ${defaultFile})
   tidemark --primary URL [--replica URL]... [--listen ADDRESS] [--http ADDRESS] [--auth METHOD]
-                                       start without a file
+           [--workers NUMBER]          start without a file
   tidemark check [the same options]    check the configuration and every node, start nothing
 
 Options:
@@ -23,6 +24,7 @@ Options:
   --listen ADDRESS     where applications connect (default: 127.0.0.1:6432)
   --http ADDRESS       metrics and health, or off (default: 127.0.0.1:6433)
   --auth METHOD        scram-sha-256 (default) or trust (only where --listen is a loopback address)
+  --workers NUMBER     processes that serve clients, or auto: one for each core (default: 1)
   -h, --help           this text
   -V, --version        the version
 
@@ -41,7 +43,7 @@ async function main(args: readonly string[]): Promise<number> {
   try {
     parsed = parseArguments(args, existsSync(defaultFile));
     if (!('from' in parsed)) {
-      process.stdout.write(parsed.command === 'help' ? help : `tidemark ${readVersion()}\n`);
+      process.stdout.write(parsed.command === 'help' ? help : `tidemark ${packageVersion()}\n`);
       return exitCodes.ok;
     }
     config = parsed.from === 'file' ? loadConfig(parsed.path) : configFromUrls(parsed.urls);
@@ -89,12 +91,6 @@ async function run(config: Config): Promise<number> {
     process.stderr.write(`tidemark: ${explainStartError(error)}\n`);
     return exitCodes.failed;
   }
-}
-
-function readVersion(): string {
-  // One folder up from src/ as from dist/.
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }
 
 // exit, because a connection that hangs must not keep a program alive that has said its last word.

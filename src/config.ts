@@ -3,6 +3,8 @@ export interface Config {
   readonly listen: Address;
   /** Metrics and health; null turns them off. */
   readonly http: Address | null;
+  /** Processes that serve clients, 1 to 128. Limits are those of all of them together. */
+  readonly workers: number;
   /** A cluster that the program starts itself, or null when `nodes` are given. */
   readonly embedded: EmbeddedConfig | null;
   readonly nodes: readonly NodeConfig[];

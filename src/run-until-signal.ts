@@ -1,3 +1,5 @@
+import { within } from './within.ts';
+
 interface Stoppable {
   stop(graceful: boolean): Promise<void>;
 }
@@ -85,17 +87,4 @@ function listenForTwo(source: SignalSource, echoMs: number): TwoSignals {
       source.off('SIGTERM', listener);
     },
   };
-}
-
-/** What the promise gives, or null after `ms`. */
-async function within<T>(ms: number, promise: Promise<T>): Promise<T | null> {
-  let timer: NodeJS.Timeout | undefined;
-  const over = new Promise<null>((resolve) => {
-    timer = setTimeout(() => resolve(null), ms);
-  });
-  try {
-    return await Promise.race([promise, over]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

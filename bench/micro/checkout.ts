@@ -37,7 +37,7 @@ export async function checkout(): Promise<MicroGroup> {
 async function fullPool(): Promise<Pool> {
   const { pool: defaults } = configFromUrls({
     ...{ primary: 'postgres://me:none@127.0.0.1/app', replicas: [] },
-    ...{ listen: undefined, http: undefined, auth: undefined },
+    ...{ listen: undefined, http: undefined, auth: undefined, workers: undefined },
   });
   const pool = new Pool({
     connect: () => Promise.resolve(fakeServer(performance.now()).connection),

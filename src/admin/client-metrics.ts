@@ -29,7 +29,10 @@ export function addClientMetrics(metrics: MetricSet, { sessions, version }: Admi
       return [...counts].map(([reason, count]) => [{ reason }, count]);
     },
   );
-  metrics.gauge('tidemark_build_info', 'Always 1; the version is its label.', () => [
-    [{ version }, 1],
-  ]);
+  metrics.gauge(
+    'tidemark_build_info',
+    'Always 1; the version is its label.',
+    () => [[{ version }, 1]],
+    'first',
+  );
 }

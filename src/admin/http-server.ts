@@ -1,13 +1,9 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Registry } from 'prom-client';
+import { Registry } from 'prom-client';
 import type { Address } from '../config.ts';
-import type { AdminSources } from './admin-sources.ts';
-import { createMetrics, processMetrics } from './metrics.ts';
-import { readiness } from './readiness.ts';
-
-export type { AdminSources } from './admin-sources.ts';
+import type { AdminAnswers } from './admin-answers.ts';
 
 /** A scraper and a few probes need a handful; more are closed as they come. */
 const connectionsMax = 64;
@@ -42,17 +38,16 @@ type Page = () => Answer | Promise<Answer>;
  */
 export async function startHttpServer(
   { host, port }: Address,
-  sources: AdminSources,
+  answers: AdminAnswers,
 ): Promise<HttpServer> {
   let isDraining = false;
-  const registry = createMetrics(sources);
   const pages = new Map<string, Page>([
-    ['/metrics', () => metricsPage(registry)],
-    ['/healthz', () => jsonAnswer(200, { status: 'ok', version: sources.version })],
+    ['/metrics', () => metricsPage(answers)],
+    ['/healthz', () => jsonAnswer(200, { status: 'ok', version: answers.version })],
     [
       '/readyz',
-      () => {
-        const state = readiness(sources, isDraining);
+      async () => {
+        const state = await answers.readiness(isDraining);
         return jsonAnswer(state.ready ? 200 : 503, state);
       },
     ],
@@ -140,9 +135,9 @@ async function answer(
   }
 }
 
-async function metricsPage(registry: Registry): Promise<Answer> {
-  const body = `${await registry.metrics()}\n${await processMetrics().metrics()}`;
-  return { status: 200, contentType: registry.contentType, body };
+async function metricsPage(answers: AdminAnswers): Promise<Answer> {
+  const contentType = Registry.PROMETHEUS_CONTENT_TYPE;
+  return { status: 200, contentType, body: await answers.metrics() };
 }
 
 function jsonAnswer(status: number, value: unknown): Answer {

@@ -7,6 +7,8 @@ export type Series<T> = readonly [labels: Labels, value: T];
 type Read<T> = () => Iterable<Series<T>>;
 
 type Type = 'counter' | 'gauge' | 'histogram';
+/** What becomes of the values of a series that several processes have; names as prom-client has them. */
+export type Merge = 'sum' | 'min' | 'max' | 'first';
 
 /** A line of the text format. */
 interface Sample {
@@ -21,6 +23,7 @@ interface MetricObject {
   readonly name: string;
   readonly help: string;
   readonly type: Type;
+  readonly aggregator: Merge;
   get(): Promise<Omit<MetricObject, 'get'> & { readonly values: readonly Sample[] }>;
 }
 
@@ -32,22 +35,27 @@ export class MetricSet {
   readonly registry = new Registry();
 
   counter(name: `tidemark_${string}_total`, help: string, read: Read<number>): void {
-    this.#add(name, help, 'counter', () => [...read()].map(toSample));
+    this.#add({ name, help, type: 'counter', aggregator: 'sum' }, () => [...read()].map(toSample));
   }
 
-  gauge(name: `tidemark_${string}`, help: string, read: Read<number>): void {
-    this.#add(name, help, 'gauge', () => [...read()].map(toSample));
+  /** `aggregator`: what several processes say together. */
+  gauge(
+    name: `tidemark_${string}`,
+    help: string,
+    read: Read<number>,
+    aggregator: Merge = 'sum',
+  ): void {
+    this.#add({ name, help, type: 'gauge', aggregator }, () => [...read()].map(toSample));
   }
 
   /** The buckets are in seconds, as Prometheus has it. */
   histogram(name: `tidemark_${string}_seconds`, help: string, read: Read<DurationHistogram>): void {
-    this.#add(name, help, 'histogram', () =>
+    this.#add({ name, help, type: 'histogram', aggregator: 'sum' }, () =>
       [...read()].flatMap(([labels, histogram]) => histogramSamples(name, labels, histogram)),
     );
   }
 
-  #add(name: string, help: string, type: Type, read: () => readonly Sample[]): void {
-    const about = { name, help, type };
+  #add(about: Omit<MetricObject, 'get'>, read: () => readonly Sample[]): void {
     const metric: MetricObject = { ...about, get: async () => ({ ...about, values: read() }) };
     // Its declarations know no metrics but its own classes.
     this.registry.registerMetric(metric as unknown as Metric);

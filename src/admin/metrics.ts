@@ -7,6 +7,7 @@ import { addPoolMetrics } from './pool-metrics.ts';
 import { addReadMetrics } from './read-metrics.ts';
 import { addRequestMetrics } from './request-metrics.ts';
 import { addSampleMetrics } from './sample-metrics.ts';
+import { addWorkerMetrics } from './worker-metrics.ts';
 
 /**
  * The proxy's own metrics. Their owners count in plain numbers; here they are read when somebody
@@ -20,6 +21,7 @@ export function createMetrics(sources: AdminSources): Registry {
   addSampleMetrics(metrics, sources);
   addPoolMetrics(metrics, sources);
   addClientMetrics(metrics, sources);
+  addWorkerMetrics(metrics);
   return metrics.registry;
 }
 

@@ -34,5 +34,6 @@ export function addPoolMetrics(metrics: MetricSet, { cluster }: AdminSources): v
     function* () {
       for (const entry of cluster.entries()) yield [labelsOf(entry), entry.stat.waitMsMax / 1000];
     },
+    'max',
   );
 }

@@ -3,7 +3,7 @@ import type { AdminSources } from './admin-sources.ts';
 
 /** Why a node serves nothing, or why the proxy is limited. Stable kebab-case words. */
 export type NodeProblem = 'down' | 'nothing-proven' | 'over-max-staleness' | FenceReason;
-export type ReadinessReason = 'draining' | 'no-primary' | 'no-fresh-replica';
+export type ReadinessReason = 'draining' | 'no-worker' | 'no-primary' | 'no-fresh-replica';
 
 export interface NodeReadiness {
   readonly name: string;
@@ -54,6 +54,20 @@ export function readiness(sources: AdminSources, isDraining: boolean): Readiness
     max_staleness_ms: maxStalenessMs,
     nodes,
   };
+}
+
+const abilities: readonly Readiness['serves'][] = ['nothing', 'reads', 'reads-and-writes'];
+
+/** Of several processes the one that can do least, for a client may come to any; null: there is none. */
+export function leastReady(states: readonly Readiness[]): Readiness | null {
+  const ability = ({ serves }: Readiness) => abilities.indexOf(serves);
+  return states.toSorted((a, b) => ability(a) - ability(b))[0] ?? null;
+}
+
+/** While no process serves clients, or one does not say whether it can. */
+export function unready(reason: ReadinessReason, maxStalenessMs: number): Readiness {
+  const nothing = { ready: false, serves: 'nothing', reasons: [reason], nodes: [] } as const;
+  return { ...nothing, max_staleness_ms: maxStalenessMs };
 }
 
 function nodeProblem(

@@ -4,7 +4,7 @@ import type { NodeFacts, Probe } from './probe-node.ts';
 /** Below this the lag is the WAL page header that an idle replica never reaches. */
 const caughtUpBytes = 64n;
 const oldestVersionNumber = 140_000;
-/** Control connections that Tidemark keeps to a node beside its pools. */
+/** Control connections that each worker keeps to a node beside its pools. */
 const controlConnections = 2;
 
 /** What one node is, in one line. */
@@ -87,7 +87,8 @@ function replicaProblems({ replica }: NodeFacts, config: Config): string[] {
 }
 
 function connectionProblems(facts: NodeFacts, config: Config): string[] {
-  const free = facts.maxConnections - facts.reservedConnections - controlConnections;
+  const free =
+    facts.maxConnections - facts.reservedConnections - controlConnections * config.workers;
   const users = Math.max(1, config.users.length);
   const wanted = config.pool.size * users;
   if (wanted <= free) {

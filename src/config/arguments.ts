@@ -8,6 +8,7 @@ export interface UrlArguments {
   readonly listen: string | undefined;
   readonly http: string | undefined;
   readonly auth: string | undefined;
+  readonly workers: string | undefined;
 }
 
 export type Arguments =
@@ -35,12 +36,13 @@ const options = {
   listen: { type: 'string' },
   http: { type: 'string' },
   auth: { type: 'string' },
+  workers: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'V' },
 } as const;
 type OptionName = keyof typeof options;
 
-const withoutFile = ['primary', 'replica', 'listen', 'http', 'auth'] as const;
+const withoutFile = ['primary', 'replica', 'listen', 'http', 'auth', 'workers'] as const;
 
 /**
  * @param defaultFileExists whether there is a config.yaml to fall back to
@@ -93,6 +95,7 @@ export function parseArguments(args: readonly string[], defaultFileExists: boole
     listen: one('listen'),
     http: one('http'),
     auth: one('auth'),
+    workers: one('workers'),
   };
   return { command, from: 'urls', urls };
 }

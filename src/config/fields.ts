@@ -85,12 +85,15 @@ const { consistency, max_staleness_ms, wait_timeout_ms, on_timeout } = sections.
 export const overrideFields = { consistency, max_staleness_ms, wait_timeout_ms, on_timeout };
 
 export const authField = choice(['scram-sha-256', 'trust'] as const, 'scram-sha-256');
+/** Also `auto`. */
+export const workersField = integer(1, 128, 1);
 export const defaultListen = '127.0.0.1:6432';
 export const defaultHttp = '127.0.0.1:6433';
 
 export const topLevelKeys = [
   'listen',
   'http',
+  'workers',
   'embedded',
   'nodes',
   'auth',

@@ -7,6 +7,7 @@ import { parseNodeUrl } from './node-url.ts';
 import { withoutTwins } from './nodes.ts';
 import { mergeUsers } from './users.ts';
 import { quoted, sectionDefaults } from './values.ts';
+import { parseWorkers } from './workers.ts';
 
 /**
  * The configuration of a start without a file: everything at its default but the servers.
@@ -23,6 +24,10 @@ export function configFromUrls(given: UrlArguments): Config {
     given.http === 'off'
       ? null
       : readAddress('--http', given.http ?? defaultHttp, defaultHttp, problems);
+  const clients = sectionDefaults(sections.clients);
+  const pool = sectionDefaults(sections.pool);
+  const freshness = sectionDefaults(sections.freshness);
+  const workers = parseWorkers(given.workers, { clients, pool, freshness }, problems);
   const users = mergeUsers([], nodes, auth, (place, message) =>
     problems.push(`${place}: ${message}`),
   );
@@ -45,13 +50,14 @@ export function configFromUrls(given: UrlArguments): Config {
   return deepFreeze({
     listen,
     http,
+    workers,
     embedded: null,
     nodes: nodes.map(({ node }) => node),
     auth,
     users,
-    clients: sectionDefaults(sections.clients),
-    pool: sectionDefaults(sections.pool),
-    freshness: { ...sectionDefaults(sections.freshness), databases: {}, users: {} },
+    clients,
+    pool,
+    freshness: { ...freshness, databases: {}, users: {} },
     log: sectionDefaults(sections.log),
   });
 }

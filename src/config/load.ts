@@ -20,6 +20,7 @@ import { type Surroundings, unreadable } from './secrets.ts';
 import { type Entry, Source } from './source.ts';
 import { mergeUsers, readUsers } from './users.ts';
 import { quoted, readField, readSection } from './values.ts';
+import { readWorkers } from './workers.ts';
 
 /**
  * Reads the configuration file.
@@ -94,17 +95,21 @@ function readConfig(
     users: areUsersKnown ? users.map(({ name }) => name) : null,
     elsewhere: homeOf,
   });
+  const clients = read('clients');
+  const pool = read('pool');
+  const workers = readWorkers(source, top.get('workers'), { clients, pool, freshness });
   return {
     listen,
     http,
+    workers,
     embedded: isEmbedded
       ? { ...embedded, dataDir: resolve(surroundings.folder, embedded.dataDir) }
       : null,
     nodes: placedNodes.map(({ node }): NodeConfig => node),
     auth,
     users,
-    clients: read('clients'),
-    pool: read('pool'),
+    clients,
+    pool,
     freshness,
     log: read('log'),
   };

@@ -11,6 +11,17 @@ const shortSecretBytes = 4;
 const longSecretBytes = 32;
 const longSecretsSinceMinor = 2;
 
+/** One of the processes that give out keys: number `index` of `count`, from 0. */
+export interface WorkerPlace {
+  readonly index: number;
+  readonly count: number;
+}
+
+/** The worker that has given out this process id, if any has; null: it is of another kind. */
+export function workerOf(pid: number, count: number): number | null {
+  return pid >= pidMin ? pid % count : null;
+}
+
 export interface CancelKey {
   readonly pid: number;
   readonly secret: Buffer;
@@ -19,19 +30,29 @@ export interface CancelKey {
 /** The cancel keys that the proxy has given out, and to whom. */
 export class CancelKeys<Holder> {
   readonly #holders = new Map<number, { secret: Buffer; holder: Holder }>();
+  readonly #place: WorkerPlace;
+
+  constructor(place: WorkerPlace) {
+    this.#place = place;
+  }
 
   /** A key for whom `open` makes of its number. */
   issue<Made extends Holder>(
     protocolMinor: number,
     open: (pid: number) => Made,
   ): { readonly holder: Made; readonly key: CancelKey } {
-    let pid = randomInt(pidMin, pidMax);
-    while (this.#holders.has(pid)) pid = randomInt(pidMin, pidMax);
+    let pid = this.#randomPid();
+    while (this.#holders.has(pid)) pid = this.#randomPid();
     const isLong = protocolMinor >= longSecretsSinceMinor;
     const secret = randomBytes(isLong ? longSecretBytes : shortSecretBytes);
     const holder = open(pid);
     this.#holders.set(pid, { secret, holder });
     return { holder, key: { pid, secret } };
+  }
+
+  #randomPid(): number {
+    const { index, count } = this.#place;
+    return randomInt(Math.ceil(pidMin / count), Math.floor(pidMax / count)) * count + index;
   }
 
   revoke(pid: number): void {

@@ -315,7 +315,7 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer,
     this.#move('waiting');
     this.#answerWaiter = later((found) => {
       this.#answerWaiter = null;
-      if (!this.#give(request, found)) {
+      if (found === null || !this.#give(request, found)) {
         this.#runner.run(request);
         return;
       }

@@ -50,6 +50,15 @@ export class Databases {
     return this.#databases.get(name)?.catalog.reload() ?? Promise.resolve();
   }
 
+  /**
+   * DDL went through another process: what is prepared from now on is not what was prepared before,
+   * which here only the session that ran the DDL would say.
+   */
+  changedElsewhere(name: string): void {
+    this.#prepared.catalogChanged(name);
+    void this.changed(name);
+  }
+
   /** Another primary: its catalog may be another, and one not loaded yet can be. */
   primaryChanged(): void {
     for (const { catalog, notifications } of this.#databases.values()) {

@@ -104,7 +104,7 @@ export class Listener {
     const login = await clientHandshake(socket, {
       authentication: this.#authentication,
       loginTimeoutMs: clients.loginTimeoutMs,
-      onCancel: (pid, secret) => this.#context.cancelKeys.find(pid, secret)?.cancel(),
+      onCancel: (pid, secret) => this.#cancel(pid, secret),
       onFailure: (error) =>
         this.#context.log.info({ problem: error.message }, 'client login failed'),
     });
@@ -112,7 +112,7 @@ export class Listener {
     await this.#isOpen;
     try {
       if (this.sessions.size + this.#replications.size >= clients.max) {
-        throw new ProxyError('tooManyClients', `clients.max is ${clients.max}`);
+        throw new ProxyError('tooManyClients', this.#clientsMaxText);
       }
       if (this.#isDraining) throw new ProxyError('shuttingDown');
       if (login.replication === null) await this.#openSession(socket, login);
@@ -125,6 +125,18 @@ export class Listener {
       if (!(refusal instanceof ProxyError || refusal instanceof ServerLoginError)) throw error;
       this.#refuse(socket, login, refusal);
     }
+  }
+
+  #cancel(pid: number, secret: Buffer): void | Promise<void> {
+    const { cancelKeys, others } = this.#context;
+    if (others.haveSession(pid)) return others.cancel(pid, secret);
+    cancelKeys.find(pid, secret)?.cancel();
+  }
+
+  get #clientsMaxText(): string {
+    const { clients, workers } = this.#context.config;
+    const ofWorker = workers === 1 ? '' : ` for this one of ${workers} workers`;
+    return `clients.max is ${clients.max}${ofWorker}`;
   }
 
   async #openSession(socket: Socket, login: ClientLogin): Promise<void> {

@@ -4,6 +4,7 @@ import { BindFields, TargetFields } from '../protocol/fields.ts';
 import { TargetKind } from '../protocol/frontend.ts';
 import type { Effect, StatementClass } from '../router/statement.ts';
 import { boundInteger } from './bound-integer.ts';
+import { signalSession } from './key-holder.ts';
 import {
   booleanOid,
   commandAnswer,
@@ -196,7 +197,7 @@ export class LocalStatements {
   #signal(
     { action, pid, parameter, column }: SignalEffect,
     request: Request,
-  ): LocalAnswer | ProxyError | null {
+  ): LocalAnswer | ProxyError | LaterAnswer | null {
     const index = request.types.indexOf(Frontend.Bind);
     if (request.end !== 'query' && (index < 0 || request.executes !== 1)) return null;
     const { buffers, starts, ends } = request;
@@ -208,13 +209,19 @@ export class LocalStatements {
       // A server whose query cancels itself says so itself.
       return action === 'terminate' ? new ProxyError('terminatedByCommand') : null;
     }
-    const signalled =
-      target === null ? null : (this.#context.cancelKeys.holder(target)?.peer ?? null);
-    if (signalled === null || signalled.user !== this.#user) return null;
-    this.#keepParsed(request);
-    signalled.signal(action);
-    const columns = [{ name: column, typeOid: booleanOid }];
-    return { tag: 'SELECT 1', columns, rows: [['t']] };
+    if (target === null) return null;
+    const { cancelKeys, others } = this.#context;
+    const signalled = () => {
+      this.#keepParsed(request);
+      const columns = [{ name: column, typeOid: booleanOid }];
+      return { tag: 'SELECT 1', columns, rows: [['t']] };
+    };
+    if (others.haveSession(target)) {
+      return later(others.signal(target, this.#user, action), (isThere) =>
+        isThere ? signalled() : null,
+      );
+    }
+    return signalSession(cancelKeys, target, this.#user, action) ? signalled() : null;
   }
 
   #route(): LocalAnswer {
@@ -234,6 +241,21 @@ export class LocalStatements {
     ];
     return { tag: 'SHOW', columns, rows: [row] };
   }
+}
+
+/** An answer that follows from what another process says. */
+function later<T>(said: Promise<T>, answer: (value: T) => LocalAnswer | null): LaterAnswer {
+  return (done) => {
+    let isWanted = true;
+    void said.then((value) => {
+      if (isWanted) done(answer(value));
+    });
+    return {
+      cancel: () => {
+        isWanted = false;
+      },
+    };
+  };
 }
 
 /** A hint, or a SET among other statements, that says what nobody understands; else null. */

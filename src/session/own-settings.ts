@@ -16,8 +16,11 @@ import type { SessionContext } from './session-context.ts';
 import type { SessionState } from './session-state.ts';
 import type { TokenCheck, TokenOutcome } from './token-check.ts';
 
-/** An answer that has to be waited for. Calls back once, never before it returns. */
-export type LaterAnswer = (done: (answer: LocalAnswer | ProxyError) => void) => Waiter;
+/**
+ * An answer that has to be waited for; null: a server has to give it. Calls back once, never before
+ * it returns.
+ */
+export type LaterAnswer = (done: (answer: LocalAnswer | ProxyError | null) => void) => Waiter;
 
 type SetEffect = Extract<Effect, { kind: 'set' }>;
 

@@ -146,7 +146,7 @@ export class RequestRunner implements ReplySink, ConnectionOwner, BuilderSession
   /** Runs a request: on the server the session holds, else wherever it belongs. */
   run(request: Request): void {
     this.#request = request;
-    for (const database of request.vacates) this.#context.cluster.vacate(database);
+    for (const database of request.vacates) this.#context.changes.vacate(database);
     this.#isCancelled = false;
     this.#placer.begin();
     const isBegun = this.deferred.length === 0 || this.#sent.isBatchOpen;
@@ -510,7 +510,7 @@ export class RequestRunner implements ReplySink, ConnectionOwner, BuilderSession
     this.#placer.destination.answered(request, placed, this.#mayHaveWritten(request, placed));
     if (status === TxStatus.Idle) {
       if (this.#hasChangedCatalog) {
-        const known = this.#context.databases.changed(this.#database);
+        const known = this.#context.changes.catalogChanged(this.#database);
         this.#placer.destination.awaitCatalog(known);
       }
       this.#hasChangedCatalog = false;
@@ -540,8 +540,7 @@ export class RequestRunner implements ReplySink, ConnectionOwner, BuilderSession
 
   #changeDefaults(): void {
     this.#hasChangedDefaults = false;
-    this.#context.cluster.changeDefaults();
-    this.#context.templates.clear();
+    this.#context.changes.defaultsChanged();
   }
 
   #answerLater(server: ServerConnection): void {

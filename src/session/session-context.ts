@@ -9,11 +9,13 @@ import type { Databases } from './databases.ts';
 import type { FallbackLimit } from './fallback-limit.ts';
 import type { KeyHolder } from './key-holder.ts';
 import type { LoginTemplates } from './login-templates.ts';
+import type { OtherWorkers } from './other-workers.ts';
 import type { Paces } from './pace.ts';
 import type { RouteCounts } from './route-counts.ts';
+import type { SharedChanges } from './shared-changes.ts';
 import type { WriteFloor } from './write-floor.ts';
 
-/** What all sessions of the proxy share. */
+/** What all sessions of a process share. */
 export interface SessionContext {
   readonly config: Config;
   readonly cluster: Cluster;
@@ -29,6 +31,8 @@ export interface SessionContext {
   /** Who goes by which process id. */
   readonly cancelKeys: CancelKeys<KeyHolder>;
   readonly paces: Paces;
+  readonly changes: SharedChanges;
+  readonly others: OtherWorkers;
   /** Password with which a user's server connections log in; empty where none is known. */
   serverPassword(user: string): string;
 }

@@ -2,6 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { EventEmitter, once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { answersFrom } from '../../../src/admin/admin-answers.ts';
 import { type HttpServer, startHttpServer } from '../../../src/admin/http-server.ts';
 import type { PoolConfig } from '../../../src/config.ts';
 import { Gate } from '../../../src/lag/gate.ts';
@@ -42,7 +43,7 @@ beforeEach(async () => {
   gate = new Gate(monitor);
   await monitor.start();
   admin = adminHarness({ monitor, gate });
-  http = await startHttpServer(anyPort, admin.sources);
+  http = await startHttpServer(anyPort, answersFrom(admin.sources));
   origin = `http://127.0.0.1:${http.address.port}`;
 });
 
@@ -149,7 +150,7 @@ describe('pages', () => {
         () => {},
       );
     await http.close();
-    http = await startHttpServer(anyPort, { ...admin.sources, cluster });
+    http = await startHttpServer(anyPort, answersFrom({ ...admin.sources, cluster }));
     const texts: string[] = [];
     for (const page of ['metrics', 'readyz', 'healthz', 'nothing']) {
       const response = await fetch(`http://127.0.0.1:${http.address.port}/${page}`);
@@ -171,7 +172,7 @@ describe('pages', () => {
     const sessions = () => {
       throw new Error('no sessions today');
     };
-    http = await startHttpServer(anyPort, { ...admin.sources, sessions });
+    http = await startHttpServer(anyPort, answersFrom({ ...admin.sources, sessions }));
     const base = `http://127.0.0.1:${http.address.port}`;
     const response = await fetch(`${base}/metrics`);
     expect(response.status).toBe(500);
@@ -237,7 +238,7 @@ describe('clients that do harm', () => {
       looks++;
       return [];
     };
-    http = await startHttpServer(anyPort, { ...admin.sources, sessions });
+    http = await startHttpServer(anyPort, answersFrom({ ...admin.sources, sessions }));
     const request = 'GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n';
     const single = await rawConnection();
     single.write(request);
@@ -299,13 +300,13 @@ describe('close()', () => {
 
   it('frees the port, and may be called again', async () => {
     await Promise.all([http.close(), http.close()]);
-    http = await startHttpServer(http.address, admin.sources);
+    http = await startHttpServer(http.address, answersFrom(admin.sources));
     expect((await fetch(`${origin}/healthz`)).status).toBe(200);
   });
 });
 
 it('does not start on an address that is taken', async () => {
-  await expect(startHttpServer(http.address, admin.sources)).rejects.toMatchObject({
+  await expect(startHttpServer(http.address, answersFrom(admin.sources))).rejects.toMatchObject({
     code: 'EADDRINUSE',
     syscall: 'listen',
   });

@@ -1,8 +1,10 @@
 import { expect, it } from 'vitest';
 import { CancelKeys } from '../../../src/session/cancel-keys.ts';
 
+const single = { index: 0, count: 1 };
+
 it('finds the holder by the whole key, and only by that', () => {
-  const keys = new CancelKeys<string>();
+  const keys = new CancelKeys<string>(single);
   const short = keys.issue(0, () => 'short').key;
   const long = keys.issue(2, () => 'long').key;
   expect(short.secret).toHaveLength(4);
@@ -22,7 +24,7 @@ it('finds the holder by the whole key, and only by that', () => {
 });
 
 it('gives out distinct positive 31-bit process ids that no process has', () => {
-  const keys = new CancelKeys<number>();
+  const keys = new CancelKeys<number>(single);
   const pids = Array.from({ length: 2000 }, (_, i) => keys.issue(0, () => i).key.pid);
   expect(new Set(pids).size).toBe(pids.length);
   for (const pid of pids) expect(pid > 2 ** 22 && pid <= 0x7fff_ffff).toBe(true);

@@ -12,6 +12,7 @@ import { loadParser } from '../../../src/router/parser.ts';
 import { CancelKeys } from '../../../src/session/cancel-keys.ts';
 import type { LocalAnswer } from '../../../src/session/local-answer.ts';
 import { LocalStatements } from '../../../src/session/local-statements.ts';
+import { alone } from '../../../src/session/other-workers.ts';
 import { type Classify, Request, type RequestEnd } from '../../../src/session/request.ts';
 import type { RequestRunner } from '../../../src/session/request-runner.ts';
 import { RouteCounts } from '../../../src/session/route-counts.ts';
@@ -84,7 +85,8 @@ beforeEach(() => {
       },
     },
     routes,
-    cancelKeys: new CancelKeys(),
+    cancelKeys: new CancelKeys({ index: 0, count: 1 }),
+    others: alone,
   } as unknown as SessionContext;
   local = new LocalStatements(context, runner as unknown as RequestRunner, statements, {
     pid: 4_711_000,
@@ -314,7 +316,7 @@ describe('SET of the proxy’s own names', () => {
 });
 
 describe('tokens', () => {
-  const later = (sql: string): Promise<LocalAnswer | ProxyError> => {
+  const later = (sql: string): Promise<LocalAnswer | ProxyError | null> => {
     const found = local.answer(requestOf('query', frontend.query(sql)), state);
     if (typeof found !== 'function') throw new Error('was answered at once');
     return new Promise((resolve) => void found(resolve));
