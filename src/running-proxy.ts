@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { answersFrom } from './admin/admin-answers.ts';
 import type { AdminSources } from './admin/admin-sources.ts';
@@ -18,6 +19,7 @@ import { BasePolicies } from './session/base-policies.ts';
 import { CancelKeys, type WorkerPlace } from './session/cancel-keys.ts';
 import { Databases } from './session/databases.ts';
 import { DurationHistogram } from './session/duration-histogram.ts';
+import { type Entrance, openEntrance } from './session/entrance.ts';
 import { FallbackLimit } from './session/fallback-limit.ts';
 import type { KeyHolder } from './session/key-holder.ts';
 import { Listener } from './session/listener.ts';
@@ -64,6 +66,8 @@ export class RunningProxy {
   /** By node: what each of its samples has proven. */
   readonly #staleness: readonly DurationHistogram[];
   #listener: Listener | null = null;
+  /** Null in a worker: its supervisor hands clients over. */
+  #entrance: Entrance | null = null;
   #http: HttpServer | null = null;
   #stopped: Promise<void> | null = null;
 
@@ -111,7 +115,7 @@ export class RunningProxy {
       await loadParser();
       const listener = new Listener(this.#sessionContext(), authenticationBy(credentials));
       this.#listener = listener;
-      this.listenAddress = await listener.listen(this.#config.listen);
+      if (this.#isAlone) await this.#open(listener);
       progress('looking at the nodes');
       await this.#monitor.start();
       await this.#startHttp();
@@ -122,12 +126,32 @@ export class RunningProxy {
     }
   }
 
+  get #isAlone(): boolean {
+    return this.#surroundings.place.count === 1;
+  }
+
+  async #open(listener: Listener): Promise<void> {
+    this.#entrance = await openEntrance(this.#config.listen, {
+      accept: (socket) => listener.accept(socket),
+      handsOver: false,
+      log: this.#surroundings.log,
+    });
+    this.listenAddress = this.#entrance.address;
+  }
+
+  /** A client that the supervisor has taken. */
+  accept(socket: Socket): void {
+    if (this.#listener === null) socket.destroy();
+    else this.#listener.accept(socket);
+  }
+
   async nodes(): Promise<readonly NodeStatus[]> {
     return nodeStatuses(this.#monitor);
   }
 
   /** Graceful: sessions may end their transactions first. Resolves when nothing is left. */
   stop(graceful: boolean): Promise<void> {
+    this.#entrance?.close();
     if (!graceful) this.#listener?.terminate();
     this.#stopped ??= this.#stop();
     return this.#stopped;
@@ -135,7 +159,7 @@ export class RunningProxy {
 
   #sessionContext(): SessionContext {
     const config = this.#config;
-    const { log, place, others } = this.#surroundings;
+    const { log, others } = this.#surroundings;
     return {
       config,
       cluster: this.#cluster,
@@ -147,8 +171,7 @@ export class RunningProxy {
       databases: this.#databases,
       policies: new BasePolicies(config.freshness, config.nodes.length),
       fallbacks: this.#fallbacks,
-      writes:
-        place.count === 1 ? new WriteFloor() : new WriteFloorOfMany(() => this.#monitor.now()),
+      writes: this.#isAlone ? new WriteFloor() : new WriteFloorOfMany(() => this.#monitor.now()),
       cancelKeys: this.cancelKeys,
       paces: new Paces(),
       changes: this.changes,

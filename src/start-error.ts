@@ -10,8 +10,7 @@ interface SystemError {
 export function explainStartError(error: unknown): string {
   const { code, syscall, address, port, hint } = (error ?? {}) as SystemError;
   const place = `${String(address ?? 'the address')}${port === undefined ? '' : `:${String(port)}`}`;
-  // A worker's listening is the binding of its supervisor.
-  if (syscall === 'listen' || syscall === 'bind' || syscall === 'getaddrinfo') {
+  if (syscall === 'listen' || syscall === 'getaddrinfo') {
     switch (code) {
       case 'EADDRINUSE':
         return `cannot listen on ${place}: another program does (is Tidemark running already?); stop it, or write another port in listen or http`;

@@ -1,6 +1,4 @@
-import { once } from 'node:events';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import type { Address } from '../config.ts';
+import type { Socket } from 'node:net';
 import { ProxyError } from '../errors.ts';
 import { closeSocket } from '../pool/close-socket.ts';
 import { ServerConnectError, ServerLoginError } from '../pool/server-handshake.ts';
@@ -20,17 +18,14 @@ import { reportedAtLogin } from './session-login.ts';
 import { SessionState } from './session-state.ts';
 import { startupSettings } from './startup-settings.ts';
 
-/** First probe of an idle client, so that a vanished one is noticed. */
-const keepAliveDelayMs = 30_000;
 /** Sockets that are not logged in, beyond those of `clients.max`. */
 const loginsMax = 1_000;
 
-/** Accepts clients, logs them in, and knows who is there. */
+/** Logs clients in, and knows who is there. */
 export class Listener {
   readonly sessions = new Set<ClientSession>();
   readonly #context: SessionContext;
   readonly #authentication: ClientAuthentication;
-  readonly #server: Server;
   readonly #replications = new Set<ReplicationSession>();
   readonly #sockets = new Set<Socket>();
   #isDraining = false;
@@ -42,20 +37,6 @@ export class Listener {
   constructor(context: SessionContext, authentication: ClientAuthentication) {
     this.#context = context;
     this.#authentication = authentication;
-    this.#server = createServer(
-      { noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveDelayMs },
-      (socket) => this.#accept(socket),
-    );
-  }
-
-  /** Rejects when the address cannot be listened on. */
-  async listen({ host, port }: Address): Promise<Address> {
-    this.#server.listen({ host, port });
-    await once(this.#server, 'listening');
-    // Such as too many open files: this client is lost, the others are not.
-    this.#server.on('error', (error) => this.#context.log.error({ err: error }, 'accept failed'));
-    const bound = this.#server.address() as AddressInfo;
-    return { host, port: bound.port };
   }
 
   /** Clients that have come so far wait for this: the nodes are known from here on. */
@@ -63,11 +44,10 @@ export class Listener {
     this.#opened();
   }
 
-  /** Takes no more clients; ends idle sessions now, the others with their transaction. */
+  /** Lets no more clients in; ends idle sessions now, the others with their transaction. */
   drain(): void {
     this.#isDraining = true;
     this.#opened();
-    this.#server.close();
     for (const session of [...this.sessions]) session.drain();
     for (const session of this.#replications) session.end();
   }
@@ -84,7 +64,8 @@ export class Listener {
     for (const socket of this.#sockets) socket.destroySoon();
   }
 
-  #accept(socket: Socket): void {
+  /** A client has connected. */
+  accept(socket: Socket): void {
     if (this.#sockets.size >= this.#context.config.clients.max + loginsMax) {
       socket.destroy();
       return;

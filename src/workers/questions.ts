@@ -2,7 +2,7 @@ import type { ProcessMetrics } from '../admin/merged-metrics.ts';
 import type { Readiness } from '../admin/readiness.ts';
 import type { Credentials } from '../authentication.ts';
 import type { NodeStatus } from '../banner.ts';
-import type { Address, Config } from '../config.ts';
+import type { Config } from '../config.ts';
 import type { WorkerPlace } from '../session/cancel-keys.ts';
 import type { SharedChange } from '../session/shared-changes.ts';
 
@@ -28,7 +28,7 @@ export interface SignalRequest {
 /** What the supervisor asks of a worker. */
 export interface WorkerQuestions {
   /** Answered when it serves; fails with words for people when it cannot. */
-  start(task: WorkerTask): Address;
+  start(task: WorkerTask): void;
   /** Answered when no client is left. */
   stop(graceful: boolean): void;
   metrics(): ProcessMetrics;
@@ -45,6 +45,10 @@ export interface WorkerQuestions {
 export interface SupervisorQuestions {
   /** The first, once: the worker can be asked from now on. */
   attend(): void;
+  /** It has the client that was handed over to it first of those it did not have. */
+  taken(): void;
+  /** One of its clients has gone. */
+  left(): void;
   cancel(request: CancelRequest): void;
   signal(request: SignalRequest): boolean;
   tell(change: SharedChange): void;

@@ -11,42 +11,57 @@ import type { Address, Config } from '../config.ts';
 import type { Logger } from '../log.ts';
 import { packageVersion } from '../package-version.ts';
 import { workerOf } from '../session/cancel-keys.ts';
-import type { Answerer } from './conversation.ts';
-import type { SupervisorQuestions } from './questions.ts';
+import { type Entrance, openEntrance } from '../session/entrance.ts';
+import { Reception } from './reception.ts';
 import { withShareOfLimits } from './share-of-limits.ts';
+import type { OthersAnswers } from './worker-process.ts';
 import { WorkerSlot } from './worker-slot.ts';
 
-/** Keeps the workers running, passes on what they say to each other, and speaks for them all. */
+/**
+ * Keeps the workers running, gives them clients, passes on what they say to each other, and speaks
+ * for them all.
+ */
 export class Supervisor implements AdminAnswers {
   readonly version = packageVersion();
   listenAddress: Address;
   httpAddress: Address | null = null;
   readonly #config: Config;
+  readonly #log: Logger;
   readonly #slots: readonly WorkerSlot[];
+  readonly #reception: Reception;
   readonly #own = new MetricSet();
+  #entrance: Entrance | null = null;
   #http: HttpServer | null = null;
 
   constructor(config: Config, credentials: Credentials, log: Logger) {
     const count = config.workers;
     this.#config = config;
+    this.#log = log;
     this.listenAddress = config.listen;
     this.#slots = Array.from({ length: count }, (_, index) => {
       const place = { index, count };
       return new WorkerSlot({
         task: { config: withShareOfLimits(config, place), credentials, place },
-        answerer: this.#answererFor(index),
+        answers: this.#answersTo(index),
         log,
+        serves: () => this.#reception.hostCame(),
       });
     });
+    this.#reception = new Reception(this.#slots);
     addWorkerCrashes(this.#own, () => this.#slots.reduce((sum, { crashes }) => sum + crashes, 0));
   }
 
   /** Rejects, with nothing left running, if one of them cannot start. */
   async start(progress: (line: string) => void): Promise<void> {
     try {
+      this.#entrance = await openEntrance(this.#config.listen, {
+        accept: (socket) => this.#reception.receive(socket),
+        handsOver: true,
+        log: this.#log,
+      });
+      this.listenAddress = this.#entrance.address;
       progress('looking at the nodes');
-      const addresses = await Promise.all(this.#slots.map((slot) => slot.start()));
-      this.listenAddress = addresses[0]!;
+      await Promise.all(this.#slots.map((slot) => slot.start()));
       if (this.#config.http === null) return;
       this.#http = await startHttpServer(this.#config.http, this);
       this.httpAddress = this.#http.address;
@@ -80,11 +95,13 @@ export class Supervisor implements AdminAnswers {
   /** Graceful: sessions may end their transactions first. Resolves when no worker is left. */
   async stop(graceful: boolean): Promise<void> {
     this.#http?.drain();
+    this.#entrance?.close();
+    this.#reception.close();
     await Promise.all(this.#slots.map((slot) => slot.stop(graceful)));
     await this.#http?.close();
   }
 
-  #answererFor(index: number): Omit<Answerer<SupervisorQuestions>, 'attend'> {
+  #answersTo(index: number): OthersAnswers {
     const ownerOf = (pid: number) => this.#slots[workerOf(pid, this.#slots.length) ?? -1];
     return {
       // A session whose worker has crashed is gone, and so is what it ran.

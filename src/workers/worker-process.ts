@@ -1,4 +1,5 @@
-import cluster, { type Worker } from 'node:cluster';
+import { type ChildProcess, fork } from 'node:child_process';
+import type { Socket } from 'node:net';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Answerer, Conversation } from './conversation.ts';
@@ -10,6 +11,9 @@ export interface Exit {
   readonly signal: string | null;
 }
 
+/** What others answer to a worker; the rest concerns the process itself. */
+export type OthersAnswers = Omit<Answerer<SupervisorQuestions>, 'attend' | 'taken' | 'left'>;
+
 /** Run from source as .ts, and built as .js. */
 const program = fileURLToPath(
   new URL(`../worker-main${extname(import.meta.url)}`, import.meta.url),
@@ -19,18 +23,17 @@ const program = fileURLToPath(
 export class WorkerProcess {
   readonly exited: Promise<Exit>;
   readonly ask: Conversation<WorkerQuestions, SupervisorQuestions>['ask'];
-  readonly #worker: Worker;
+  /** Clients that it has, or is to have. */
+  clients = 0;
+  /** On their way to it. Sockets that are sent are lost for good if nobody receives them. */
+  readonly #given: Socket[] = [];
+  readonly #child: ChildProcess;
 
-  constructor(answerer: Omit<Answerer<SupervisorQuestions>, 'attend'>) {
-    cluster.setupPrimary({
-      exec: program,
-      args: [],
+  constructor(answers: OthersAnswers) {
+    const child = fork(program, {
       // Buffers, maps and infinite numbers arrive as what they are.
       serialization: 'advanced',
     });
-    // In turn: left to the system, the worker that wakes first takes most of a burst of clients.
-    cluster.schedulingPolicy = cluster.SCHED_RR;
-    const worker = cluster.fork();
     // What is sent to a process that still loads its program is lost.
     let attend = () => {};
     const attends = new Promise<void>((resolve) => {
@@ -38,36 +41,47 @@ export class WorkerProcess {
     });
     const conversation = new Conversation<WorkerQuestions, SupervisorQuestions>(
       // A channel that is closed, or breaks: the worker's end says it all.
-      (message) => void attends.then(() => worker.process.send(message as object, () => {})),
-      { ...answerer, attend },
+      (message) => void attends.then(() => child.send(message as object, () => {})),
+      {
+        ...answers,
+        attend,
+        taken: () => void this.#given.shift()!.destroy(),
+        left: () => {
+          this.clients -= 1;
+        },
+      },
     );
-    this.#worker = worker;
+    this.#child = child;
     this.ask = conversation.ask.bind(conversation);
-    worker.on('message', (message) => conversation.heard(message));
+    child.on('message', (message) => conversation.heard(message));
     this.exited = new Promise((resolve) => {
       const ended = (exit: Exit) => {
         resolve(exit);
+        for (const socket of this.#given) socket.destroy();
         conversation.end(`a worker process has ended (${textOf(exit)})`);
       };
-      worker.on('exit', (code, signal) => ended({ code, signal }));
-      worker.on('error', () => {
+      child.on('exit', (code, signal) => ended({ code, signal }));
+      child.on('error', () => {
         // It could not be started, so that it will not exit either.
-        if (worker.process.pid === undefined) ended({ code: null, signal: null });
+        if (child.pid === undefined) ended({ code: null, signal: null });
       });
     });
   }
 
-  get pid(): number | undefined {
-    return this.#worker.process.pid;
+  /** Hands a client over, of whose socket nothing has been read. */
+  give(socket: Socket): void {
+    this.clients += 1;
+    this.#given.push(socket);
+    this.#child.send('client', socket, { keepOpen: true }, () => {});
   }
 
   /** It exits when it finds that nobody supervises it any more. */
   dismiss(): void {
-    if (this.#worker.isConnected()) this.#worker.process.disconnect();
+    if (this.#child.connected) this.#child.disconnect();
   }
 
   kill(): void {
-    this.#worker.process.kill('SIGKILL');
+    this.#child.kill('SIGKILL');
   }
 }
 

@@ -1,10 +1,10 @@
 import { strict as assert } from 'node:assert';
+import type { Socket } from 'node:net';
 import type { Registry } from 'prom-client';
 import type { ProcessMetrics } from '../admin/merged-metrics.ts';
 import { createMetrics, processMetrics } from '../admin/metrics.ts';
 import { type Readiness, readiness } from '../admin/readiness.ts';
 import type { NodeStatus } from '../banner.ts';
-import type { Address } from '../config.ts';
 import { createLogger } from '../log.ts';
 import { RunningProxy } from '../running-proxy.ts';
 import type { WorkerPlace } from '../session/cancel-keys.ts';
@@ -29,7 +29,7 @@ export class WorkerService implements Answerer<WorkerQuestions> {
     this.#othersOf = othersOf;
   }
 
-  async start({ config, credentials, place }: WorkerTask): Promise<Address> {
+  async start({ config, credentials, place }: WorkerTask): Promise<void> {
     assert(this.#running === null, 'a worker is started once');
     const proxy = new RunningProxy(config, {
       log: createLogger(config.log).child({ worker: place.index }),
@@ -44,7 +44,10 @@ export class WorkerService implements Answerer<WorkerQuestions> {
     } catch (error) {
       throw new Error(explainStartError(error));
     }
-    return proxy.listenAddress;
+  }
+
+  accept(socket: Socket): void {
+    this.#present().proxy.accept(socket);
   }
 
   async stop(graceful: boolean): Promise<void> {

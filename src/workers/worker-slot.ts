@@ -1,12 +1,12 @@
+import { strict as assert } from 'node:assert';
+import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { countsOf, type ProcessMetrics } from '../admin/merged-metrics.ts';
 import { type Readiness, unready } from '../admin/readiness.ts';
-import type { Address } from '../config.ts';
 import type { Logger } from '../log.ts';
 import { within } from '../within.ts';
-import type { Answerer } from './conversation.ts';
-import type { SupervisorQuestions, WorkerTask } from './questions.ts';
-import { type Exit, WorkerProcess } from './worker-process.ts';
+import type { WorkerTask } from './questions.ts';
+import { type Exit, type OthersAnswers, WorkerProcess } from './worker-process.ts';
 
 /** A worker that takes longer to say how it is does not serve anybody well. */
 const answerMsMax = 2_000;
@@ -24,8 +24,10 @@ export function pauseMsAfter(failures: number): number {
 
 export interface WorkerSlotOptions {
   readonly task: WorkerTask;
-  readonly answerer: Omit<Answerer<SupervisorQuestions>, 'attend'>;
+  readonly answers: OthersAnswers;
   readonly log: Logger;
+  /** Clients can be given to it, for the first time or again. */
+  readonly serves: () => void;
 }
 
 /**
@@ -55,17 +57,27 @@ export class WorkerSlot {
     return this.#state === 'serving';
   }
 
+  /** Clients that its process has. */
+  get clients(): number {
+    return this.#process?.clients ?? 0;
+  }
+
+  /** A client for a worker that serves. */
+  give(socket: Socket): void {
+    assert(this.isServing && this.#process !== null, 'a client is given to a worker that serves');
+    this.#process.give(socket);
+  }
+
   /** Resolves when it serves. Rejects with words for people if it cannot; it is not tried again. */
-  async start(): Promise<Address> {
-    const process = new WorkerProcess(this.#options.answerer);
+  async start(): Promise<void> {
+    const process = new WorkerProcess(this.#options.answers);
     this.#process = process;
-    const address = await process.ask('start', this.#options.task);
-    if (!this.#isStopping) {
-      this.#state = 'serving';
-      this.#servingSinceMs = performance.now();
-      void process.exited.then((exit) => this.#crashed(exit));
-    }
-    return address;
+    await process.ask('start', this.#options.task);
+    if (this.#isStopping) return;
+    this.#state = 'serving';
+    this.#servingSinceMs = performance.now();
+    void process.exited.then((exit) => this.#crashed(exit));
+    this.#options.serves();
   }
 
   /** Whatever its state: rejects where there is nobody to answer. */

@@ -1,5 +1,3 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,55 +5,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { clusterNameOf } from '../../src/embedded/cluster-server.ts';
 import { serverProcesses } from '../../src/embedded/processes.ts';
-import { eventually } from '../support/proxy.ts';
-
-const program = new URL('../../src/cli.ts', import.meta.url).pathname;
-
-/** The whole program, as `npm start` runs it, on ports of its own. */
-class Program {
-  readonly #child: ChildProcess;
-  readonly #exit: Promise<[number | null, NodeJS.Signals | null]>;
-  output = '';
-
-  constructor(configFile: string) {
-    this.#child = spawn(process.execPath, ['--import', 'tsx', program, '--config', configFile], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    this.#exit = once(this.#child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
-    for (const stream of [this.#child.stdout!, this.#child.stderr!]) {
-      stream.on('data', (chunk: Buffer) => {
-        this.output += chunk.toString();
-      });
-    }
-  }
-
-  async ready(): Promise<void> {
-    await eventually(() => {
-      if (this.#child.exitCode !== null) throw new Error(`the program ended:\n${this.output}`);
-      return this.output.includes('Tidemark is ready.');
-    }, 'the banner');
-  }
-
-  get databaseUrl(): string {
-    return /DATABASE_URL=(\S+)/.exec(this.output)![1]!;
-  }
-
-  get metricsUrl(): string {
-    return /Metrics: (\S+)/.exec(this.output)![1]!;
-  }
-
-  /** Node addresses by role, as the banner lists them. */
-  ports(role: string): number[] {
-    const lines = this.output.matchAll(new RegExp(`127\\.0\\.0\\.1:(\\d+) +${role}`, 'g'));
-    return [...lines].map((match) => Number(match[1]));
-  }
-
-  async end(signal: NodeJS.Signals): Promise<number | null> {
-    this.#child.kill(signal);
-    const [code] = await this.#exit;
-    return code;
-  }
-}
+import { Program } from '../support/program.ts';
 
 async function connected(url: string): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: url });

@@ -47,7 +47,11 @@ export async function code(running: Promise<unknown>): Promise<string> {
 }
 
 /** A metric's value now, summed over its series that carry `labels`. */
-export async function metric(at: TestProxy, name: string, labels = ''): Promise<number> {
+export async function metric(
+  at: Pick<TestProxy, 'httpUrl'>,
+  name: string,
+  labels = '',
+): Promise<number> {
   const text = await (await fetch(`${at.httpUrl}/metrics`)).text();
   const lines = text
     .split('\n')
