@@ -61,8 +61,15 @@ async function connected(
   config: pg.ClientConfig & { readonly program?: Program } = {},
 ): Promise<pg.Client> {
   const { program = running, ...rest } = config;
-  const url = program.databaseUrl.replace('PASSWORD', cluster.password);
-  const client = new pg.Client({ connectionString: url, ...rest });
+  const { hostname: host, port, username: user, pathname } = new URL(program.databaseUrl);
+  const client = new pg.Client({
+    host,
+    port: Number(port),
+    user,
+    password: cluster.password,
+    database: pathname.slice(1),
+    ...rest,
+  });
   client.on('error', () => {});
   await client.connect();
   return client;
@@ -206,7 +213,13 @@ describe('clients', () => {
 
   test('do so also while the replica is behind, and within its lag budget', async () => {
     const both = await oneOfEach(option('consistency', 'global'));
-    await cluster.primary.query('CREATE TABLE behind AS SELECT 0 AS n');
+    await both[0]!.query('CREATE TABLE behind AS SELECT 0 AS n');
+    for (const client of both) {
+      await eventually(async () => {
+        await client.query('SELECT n FROM behind');
+        return (await route(client)).role === 'replica';
+      }, 'the table is known, and read from the replica');
+    }
     await whilePaused(cluster, async () => {
       for (const [worker, writer] of both.entries()) {
         const reader = both[1 - worker]!;
