@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { readiness } from '../../../src/admin/readiness.ts';
+import { leastReady, readiness, unready } from '../../../src/admin/readiness.ts';
 import {
   type Harness,
   MAX_STALENESS_MS,
@@ -110,6 +110,19 @@ it('is not ready while the proxy drains', async () => {
   harness = await startCluster(1);
   await pass(10);
   expect(read(true)).toMatchObject({ ready: false, serves: 'nothing', reasons: ['draining'] });
+});
+
+it('is of several processes that of the one that can do least', async () => {
+  harness = await startCluster(1);
+  await pass(10);
+  const all = read();
+  const reads = { ...all, serves: 'reads' as const };
+  const draining = read(true);
+  expect(leastReady([all, reads])).toBe(reads);
+  expect(leastReady([reads, draining, all])).toBe(draining);
+  expect(leastReady([all])).toBe(all);
+  expect(leastReady([])).toBeNull();
+  expect(Object.keys(unready('no-worker', 1)).toSorted()).toEqual(Object.keys(all).toSorted());
 });
 
 it('shows no password', async () => {

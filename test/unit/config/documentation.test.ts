@@ -12,6 +12,7 @@ import {
   sections,
   topLevelKeys,
   userKeys,
+  workersField,
 } from '../../../src/config/fields.ts';
 import { loadConfig, parseConfig } from '../../../src/config/load.ts';
 import { type Consistency, consistencyLevels } from '../../../src/config.ts';
@@ -62,6 +63,10 @@ describe('docs/configuration.md', () => {
     expect(rows.get('listen')?.at(-1)).toBe(`\`${defaultListen}\``);
     expect(rows.get('http')?.at(-1)).toBe(`\`${defaultHttp}\``);
     expect(rows.get('auth')?.at(-1)).toBe(`\`${authField.default}\``);
+    expect(rows.get('workers')?.slice(1)).toEqual([
+      `${rangeOf(workersField)}, or auto`,
+      `\`${workersField.default}\``,
+    ]);
     for (const key of topLevelKeys) {
       expect(rows.has(key) || text.includes(`## ${key}\n`)).toBe(true);
     }
@@ -83,6 +88,7 @@ describe('docs/configuration.md', () => {
       'listen',
       'http',
       'auth',
+      'workers',
       'users',
       ...consistencyLevels,
       ...overrideTables.map((table) => `freshness.${table}.<name>`),

@@ -8,6 +8,7 @@ it('reads every key', () => {
   const text = `
 listen: "[::1]:7000"
 http: off
+workers: 3
 nodes:
   - url: postgresql://mon%40x:p%2Fw@DB1.example:5433/app?sslmode=disable
   - url: postgres://peer@[::1]
@@ -17,7 +18,7 @@ auth: scram-sha-256
 users:
   - { name: app, password: a }
   - { name: web, password: "${verifier}", server_password: w }
-clients: { max: 1, login_timeout_ms: 2000 }
+clients: { max: 3, login_timeout_ms: 2000 }
 pool: { size: 3, wait_timeout_ms: 4, connect_timeout_ms: 5, idle_timeout_ms: 6, lifetime_ms: 7, check_after_idle_ms: 8, statements_max: 9, sharing: false }
 freshness: { consistency: strong, max_staleness_ms: 10, wait_timeout_ms: 11, sample_interval_ms: 12, primary_wait_timeout_ms: 13, on_timeout: error, lost_token: warn, fallback_reads_max: 14, databases: { reporting: { consistency: bounded, max_staleness_ms: 15 }, "2024": { on_timeout: primary } }, users: { web: { wait_timeout_ms: 16 } } }
 log: { level: debug, statements: true }
@@ -25,6 +26,7 @@ log: { level: debug, statements: true }
   expect(parseConfig(text, 'config.yaml', { PEER: 'pw' })).toEqual({
     listen: { host: '::1', port: 7000 },
     http: null,
+    workers: 3,
     embedded: null,
     nodes: [
       {
@@ -44,7 +46,7 @@ log: { level: debug, statements: true }
       { name: 'mon@x', secret: 'p/w', serverPassword: 'p/w' },
       { name: 'peer', secret: 'pw', serverPassword: 'pw' },
     ],
-    clients: { max: 1, loginTimeoutMs: 2000 },
+    clients: { max: 3, loginTimeoutMs: 2000 },
     pool: {
       size: 3,
       waitTimeoutMs: 4,

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { CancelKeys } from '../../../src/session/cancel-keys.ts';
+import { CancelKeys, workerOf } from '../../../src/session/cancel-keys.ts';
 
 const single = { index: 0, count: 1 };
 
@@ -21,6 +21,20 @@ it('finds the holder by the whole key, and only by that', () => {
   expect(keys.find(short.pid, wrong)).toBeNull();
   keys.revoke(short.pid);
   expect(keys.find(short.pid, short.secret)).toBeNull();
+});
+
+it('gives out numbers that say which worker has done so', () => {
+  for (const count of [2, 3, 64]) {
+    for (const index of [0, 1, count - 1]) {
+      const keys = new CancelKeys<null>({ index, count });
+      for (let i = 0; i < 200; i++) {
+        const { pid } = keys.issue(0, () => null).key;
+        expect(workerOf(pid, count)).toBe(index);
+        expect(pid > 2 ** 22 && pid <= 0x7fff_ffff).toBe(true);
+      }
+    }
+  }
+  expect(workerOf(4711, 2)).toBeNull();
 });
 
 it('gives out distinct positive 31-bit process ids that no process has', () => {
