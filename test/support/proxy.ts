@@ -8,8 +8,6 @@ import type { TestCluster } from './cluster.ts';
 export interface TestProxyOptions {
   readonly pool?: Partial<PoolConfig>;
   readonly freshness?: Partial<FreshnessConfig>;
-  /** More than one only in a process of its own (ProxyProcess): each is a copy of the program. */
-  readonly workers?: number;
   readonly clientsMax?: number;
   readonly loginTimeoutMs?: number;
   readonly auth?: Config['auth'];
@@ -66,7 +64,7 @@ export async function startTestProxy(
   const config: Config = {
     listen: { host: '127.0.0.1', port: 0 },
     http: { host: '127.0.0.1', port: 0 },
-    workers: options.workers ?? 1,
+    workers: 1,
     embedded: null,
     nodes,
     auth: options.auth ?? 'scram-sha-256',
