@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { stalenessPlot } from '../../../bench/staleness/plot.ts';
+import { expectWellFormed } from '../../support/well-formed-svg.ts';
 import { resultsOfARun } from './results-of-a-run.ts';
 
 const barHeight = '8';
@@ -16,13 +17,7 @@ describe('the plot of the staleness bench', () => {
 
   it('is well-formed, whatever the names are', () => {
     expect(plot).toContain('Two DSNs &lt;a &amp; b&gt;');
-    const open: string[] = [];
-    for (const [, slash, name, selfClosing] of plot.matchAll(/<(\/?)(\w+)[^>]*?(\/?)>/g)) {
-      if (slash === '/') expect(open.pop()).toBe(name);
-      else if (selfClosing !== '/') open.push(name!);
-    }
-    expect(open).toEqual([]);
-    expect(plot).not.toMatch(/NaN|undefined|Infinity|null/);
+    expectWellFormed(plot);
   });
 
   it('draws shares to scale, and a trace where there is nothing', () => {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { aimLines } from '../../../../bench/throughput/aims.ts';
 import { throughputPlot } from '../../../../bench/throughput/plot.ts';
 import { throughputReport } from '../../../../bench/throughput/tables.ts';
+import { expectWellFormed } from '../../../support/well-formed-svg.ts';
 import { resultsOfARun } from './results-of-a-run.ts';
 
 /** The table under the heading, as rows of cells. */
@@ -79,13 +80,7 @@ describe('the plot', () => {
 
   it('is well-formed, whatever the names are', () => {
     expect(plot).toContain('Direct &lt;a &amp; b&gt;');
-    const open: string[] = [];
-    for (const [, slash, name, selfClosing] of plot.matchAll(/<(\/?)(\w+)[^>]*?(\/?)>/g)) {
-      if (slash === '/') expect(open.pop()).toBe(name);
-      else if (selfClosing !== '/') open.push(name!);
-    }
-    expect(open).toEqual([]);
-    expect(plot).not.toMatch(/NaN|undefined|Infinity|null/);
+    expectWellFormed(plot);
   });
 
   it('draws throughput to scale', () => {
