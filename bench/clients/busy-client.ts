@@ -1,7 +1,5 @@
-import { Backend } from '../../src/protocol/codes.ts';
-import { anyLengthMax, FrameScanner, Scan } from '../../src/protocol/frames.ts';
 import { query } from '../../src/protocol/frontend.ts';
-import { describeFrame, type RawClient } from '../../test/support/raw-client.ts';
+import type { LockstepClient } from '../../test/support/lockstep-client.ts';
 import type { Latencies } from '../support/latencies.ts';
 import { schema, sessionsTable } from '../throughput/bench-tables.ts';
 import type { LoadName } from './crowd-command.ts';
@@ -20,57 +18,31 @@ const statementOf: Record<LoadName, (client: number) => string> = {
 export class BusyClient {
   /** Answered so far. */
   statements = 0;
-  /** The first error that it was told, or null. */
+  /** The error that has ended it, or null. */
   failure: string | null = null;
-  readonly #client: RawClient;
+  readonly #client: LockstepClient;
   readonly #index: number;
   readonly #statement: (client: number) => string;
   readonly #waits: Latencies;
-  readonly #scanner = new FrameScanner({
-    lengthMax: anyLengthMax,
-    assembledBytesMax: 64 * 1024,
-    headBytesMin: 1024,
-  });
-  #sentAtMs = 0;
-  #hasEnded = false;
 
-  constructor(client: RawClient, index: number, load: LoadName, waits: Latencies) {
+  constructor(client: LockstepClient, index: number, load: LoadName, waits: Latencies) {
     this.#client = client;
     this.#index = index;
     this.#statement = statementOf[load];
     this.#waits = waits;
-    client.count();
-    client.socket.on('data', (chunk: Buffer) => this.#read(chunk));
   }
 
-  start(): void {
-    this.#sentAtMs = performance.now();
-    this.#client.socket.write(query(this.#statement(this.#index)));
-  }
-
-  end(): void {
-    this.#hasEnded = true;
-    this.#client.destroy();
-  }
-
-  #read(chunk: Buffer): void {
-    const scanner = this.#scanner;
-    scanner.feed(chunk);
-    while (scanner.next() !== Scan.NeedMore) {
-      if (scanner.type === Backend.ErrorResponse) this.#fail();
-      if (scanner.type === Backend.ReadyForQuery) this.#answered();
+  async run(isOver: () => boolean): Promise<void> {
+    try {
+      while (!isOver()) {
+        const sentAtMs = performance.now();
+        await this.#client.ask(query(this.#statement(this.#index)));
+        this.#waits.record(performance.now() - sentAtMs);
+        this.statements += 1;
+      }
+    } catch (error) {
+      this.failure = (error as Error).message;
     }
-  }
-
-  #fail(): void {
-    const { buffer, start, end } = this.#scanner;
-    this.failure ??= describeFrame({ type: 'E', bytes: buffer.subarray(start, end) });
-  }
-
-  #answered(): void {
-    if (this.#hasEnded) return;
-    this.#waits.record(performance.now() - this.#sentAtMs);
-    this.statements += 1;
-    this.start();
+    this.#client.close();
   }
 }

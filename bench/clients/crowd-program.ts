@@ -1,6 +1,7 @@
 /** The clients of the bench, in a process of their own, which ends with the bench. */
 
 import { bind, execute, parse, query, sync } from '../../src/protocol/frontend.ts';
+import { LockstepClient } from '../../test/support/lockstep-client.ts';
 import { describeFrame, RawClient, type RawTarget } from '../../test/support/raw-client.ts';
 import { Latencies } from '../support/latencies.ts';
 import { BusyClient } from './busy-client.ts';
@@ -59,15 +60,17 @@ async function work({ target, clients, seconds, load }: CommandOf<'work'>): Prom
   const sockets = await Promise.all(Array.from({ length: clients }, () => logIn(target, failures)));
   const busy = sockets
     .filter((client) => client !== null)
-    .map((client, index) => new BusyClient(client, index, load, waits));
+    .map((client, index) => new BusyClient(new LockstepClient(client), index, load, waits));
   const startMs = performance.now();
-  for (const client of busy) client.start();
-  await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
-  const statementsByClient = busy.map((client) => client.statements);
-  const tookSeconds = (performance.now() - startMs) / 1_000;
-  for (const client of busy) client.end();
+  const endMs = startMs + seconds * 1_000;
+  await Promise.all(busy.map((client) => client.run(() => performance.now() >= endMs)));
   failures.push(...busy.flatMap(({ failure }) => (failure === null ? [] : [failure])));
-  return { seconds: tookSeconds, statementsByClient, waits: waits.summary(), failures };
+  return {
+    seconds: (performance.now() - startMs) / 1_000,
+    statementsByClient: busy.map(({ statements }) => statements),
+    waits: waits.summary(),
+    failures,
+  };
 }
 
 function leave(): null {

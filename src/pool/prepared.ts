@@ -72,8 +72,11 @@ export class PreparedTexts {
 
   #make(body: Buffer, scope: string): PreparedText {
     this.#sequence += 1;
-    // A copy: `body` is part of a chunk that may be a thousand times as large.
-    return new PreparedText(`tidemark_${this.#sequence}`, Buffer.from(body), scope);
+    // A copy: `body` is part of a chunk that may be a thousand times as large. And not in a slab of
+    // Node's pool, 8 KB that every text which outlives its neighbours would keep.
+    const own = Buffer.allocUnsafeSlow(body.length);
+    body.copy(own);
+    return new PreparedText(`tidemark_${this.#sequence}`, own, scope);
   }
 
   drop(text: PreparedText): void {

@@ -1,6 +1,6 @@
 import { Backend } from '../../src/protocol/codes.ts';
 import { anyLengthMax, FrameScanner, Scan } from '../../src/protocol/frames.ts';
-import { RawClient, type RawTarget } from './raw-client.ts';
+import { describeFrame, RawClient, type RawTarget } from './raw-client.ts';
 
 /** A client that sends when it is told to, and only looks for the end of the answer. */
 export class LockstepClient {
@@ -13,7 +13,8 @@ export class LockstepClient {
   #answered: () => void = () => {};
   #failed: (error: Error) => void = () => {};
 
-  private constructor(client: RawClient) {
+  /** Of one that is logged in. */
+  constructor(client: RawClient) {
     this.#client = client;
     client.count();
     client.socket.on('data', (chunk: Buffer) => this.#read(chunk));
@@ -42,7 +43,8 @@ export class LockstepClient {
     while (scanner.next() !== Scan.NeedMore) {
       const { type, buffer, start, end } = scanner;
       if (type === Backend.ErrorResponse) {
-        this.#failed(new Error(buffer.toString('latin1', start, end)));
+        const frame = { type: 'E', bytes: buffer.subarray(start, end) };
+        this.#failed(new Error(describeFrame(frame)));
       } else if (type === Backend.ReadyForQuery) {
         this.#answered();
       }

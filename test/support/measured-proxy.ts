@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import pg from 'pg';
 import { stringify } from 'yaml';
+import { canLogIn } from '../../bench/support/can-log-in.ts';
 import { findPort } from '../../src/embedded/ports.ts';
 import type { TestNode } from './cluster.ts';
 import { eventually } from './proxy.ts';
@@ -112,17 +112,4 @@ async function build(folder: string): Promise<void> {
   await promisify(execFile)(process.execPath, [...args, '--outDir', join(folder, 'dist')]);
   await cp(join(root, 'package.json'), join(folder, 'package.json'));
   await symlink(join(root, 'node_modules'), join(folder, 'node_modules'));
-}
-
-async function canLogIn(target: RawTarget): Promise<boolean> {
-  const client = new pg.Client({ ...target });
-  client.on('error', () => {});
-  try {
-    await client.connect();
-    return true;
-  } catch {
-    return false;
-  } finally {
-    await client.end().catch(() => undefined);
-  }
 }

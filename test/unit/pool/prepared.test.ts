@@ -57,6 +57,17 @@ describe('prepared texts', () => {
   });
 });
 
+describe('a prepared text', () => {
+  it('keeps no more memory than its own', () => {
+    const chunk = Buffer.alloc(65_536, 'x');
+    for (const text of [chunk.subarray(0, 10), Buffer.from('from the pool')]) {
+      const kept = new PreparedTexts().use(text).body;
+      expect(kept.equals(text)).toBe(true);
+      expect(kept.buffer.byteLength).toBe(text.length);
+    }
+  });
+});
+
 describe('what is prepared on a server', () => {
   it('is given up in order of last use', () => {
     const texts = new PreparedTexts();
