@@ -18,6 +18,8 @@ const probe = new URL('./cost-probe.mjs', import.meta.url).href;
 /** What is allocated in a round fits into it, so that nothing is collected before it is counted. */
 const youngGenerationMib = 256;
 
+const startLimitMs = 20_000;
+
 /** As the probe counts them; all but the memory only grow. */
 export interface Counts {
   readonly clientWrites: number;
@@ -71,12 +73,14 @@ export class MeasuredProxy {
     });
     const target = { host: '127.0.0.1', port, user, password, database };
     const proxy = new MeasuredProxy(child, folder, target);
-    await eventually(
-      () => child.exitCode !== null || canLogIn(target),
-      'the proxy takes clients',
-      20_000,
-    );
-    if (child.exitCode !== null) throw new Error(`the proxy ended with ${child.exitCode}`);
+    try {
+      const isUp = () => child.exitCode !== null || canLogIn(target);
+      await eventually(isUp, 'the proxy takes clients', startLimitMs);
+      if (child.exitCode !== null) throw new Error(`the proxy ended with ${child.exitCode}`);
+    } catch (error) {
+      await proxy.stop();
+      throw error;
+    }
     return proxy;
   }
 
