@@ -33,9 +33,10 @@ export const LETTER_U = 0x75;
 export const LETTER_X = 0x78;
 export const LETTER_Z = 0x7a;
 
-/** Classes of bytes. 0: an operator, a bracket, a byte that stands for itself. */
-export const BLANK = 1;
-export const WORD = 2;
+/** Classes of bytes. An operator, a bracket, a byte that stands for itself. */
+export const SIGN = 0;
+export const WORD = 1;
+export const BLANK = 2;
 export const DIGIT = 3;
 /** Has a rule of its own: quotes, dollar, minus, slash, dot, semicolon. */
 export const SPECIAL = 4;
@@ -53,6 +54,13 @@ for (let byte = 0; byte < 256; byte++) {
 for (const byte of [SPACE, 0x09, NEWLINE, 0x0b, 0x0c, RETURN]) CLASS[byte] = BLANK;
 for (const byte of [DOUBLE_QUOTE, DOLLAR, QUOTE, MINUS, DOT, SLASH, SEMICOLON]) {
   CLASS[byte] = SPECIAL;
+}
+
+/** 1: it may stand in a word behind the first byte. */
+export const CONTINUES_WORD = new Uint8Array(256);
+for (let byte = 0; byte < 256; byte++) {
+  const isPart = CLASS[byte] === WORD || CLASS[byte] === DIGIT || byte === DOLLAR;
+  CONTINUES_WORD[byte] = isPart ? 1 : 0;
 }
 
 export type EndOfString = (sql: Uint8Array, from: number, end: number) => number;

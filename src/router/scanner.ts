@@ -6,6 +6,7 @@ import {
   CLASS,
   COLON,
   COMMA,
+  CONTINUES_WORD,
   CONTROL,
   continuation,
   DIGIT,
@@ -29,7 +30,6 @@ import {
   SEMICOLON,
   SLASH,
   SPACE,
-  SPECIAL,
   STAR,
   stringEnd,
   WORD,
@@ -88,36 +88,63 @@ export function formOf(): string {
   return out.toString('latin1', 0, Math.min(scanned.formLength, FORM_BYTES_MAX));
 }
 
-/** Scans `text[from..to)` into `scanned`. Takes any bytes. */
+/**
+ * Scans `text[from..to)` into `scanned`. Takes any bytes. Words, quoted names and signs, of which
+ * most texts consist, are written here, out of the variables of this function; what has a rule of
+ * its own is written by functions that share those of the module.
+ */
 export function scan(text: Buffer, from: number, to: number): void {
   reset(text, from, to);
   const classes = CLASS;
+  const continues = CONTINUES_WORD;
+  const target = out;
   let at = from;
+  let length = 0;
+  let gap = false;
   while (at < to) {
-    const byte = text[at]!;
-    const kind = classes[byte];
+    let byte = text[at]!;
+    const kind = classes[byte]!;
     if (kind === BLANK) {
-      pendingGap = true;
+      gap = true;
       at++;
       continue;
     }
-    if (kind === SPECIAL) {
-      at = special(byte, at);
+    if (kind <= WORD || byte === DOUBLE_QUOTE || (byte === DOT && isAlone(text, at, to))) {
+      if (gap && length > 0) target[length++] = SPACE;
+      gap = false;
+      if (semicolonSeen) scanned.severalStatements = true;
+      target[length++] = byte;
+      const start = at++;
+      if (kind === WORD) {
+        byte = at < to ? text[at]! : SPACE;
+        while (continues[byte] === 1) {
+          target[length++] = byte;
+          byte = ++at < to ? text[at]! : SPACE;
+        }
+        if (at - start !== 1 || (byte !== QUOTE && byte !== AMPERSAND)) continue;
+        written = length;
+        at = prefixed(text[start]! | LOWER, byte, at);
+      } else if (byte === DOUBLE_QUOTE) {
+        // "..." stays as it is, also its case; a doubled quote goes on as another one.
+        while (at < to && text[at] !== DOUBLE_QUOTE) target[length++] = text[at++]!;
+        written = length;
+        if (at < to) target[written++] = text[at++]!;
+        else at = closed(to + 1);
+      } else {
+        continue;
+      }
+      length = written;
+      gap = pendingGap;
       continue;
     }
-    if (kind === DIGIT) {
-      literal(NUMBER);
-      at = numberEnd(sql, at, end);
-      continue;
-    }
-    token();
-    if (kind === WORD) at = word(text, at, to);
-    else {
-      out[written++] = kind === CONTROL ? GARBAGE : byte;
-      at++;
-    }
+    written = length;
+    pendingGap = gap;
+    at = special(byte, kind, at);
+    length = written;
+    gap = pendingGap;
+    pendingGap = false;
   }
-  scanned.formLength = written;
+  scanned.formLength = length;
 }
 
 function reset(text: Buffer, from: number, to: number): void {
@@ -145,14 +172,27 @@ function token(): void {
   if (semicolonSeen) scanned.severalStatements = true;
 }
 
-function special(byte: number, at: number): number {
+/** A dot that neither begins a number nor is one of two. */
+function isAlone(text: Uint8Array, at: number, to: number): boolean {
+  if (at + 1 === to) return true;
+  const next = text[at + 1]!;
+  return next !== DOT && CLASS[next] !== DIGIT;
+}
+
+function special(byte: number, kind: number, at: number): number {
+  if (kind === DIGIT) {
+    literal(NUMBER);
+    return numberEnd(sql, at, end);
+  }
+  if (kind === CONTROL) {
+    token();
+    out[written++] = GARBAGE;
+    return at + 1;
+  }
   const next = at + 1 < end ? sql[at + 1]! : SPACE;
   switch (byte) {
     case QUOTE:
       return string(at, stringEnd);
-    case DOUBLE_QUOTE:
-      token();
-      return quotedName(sql, at, end);
     case DOLLAR:
       return dollar(at);
     case MINUS:
@@ -162,14 +202,13 @@ function special(byte: number, at: number): number {
       if (next === STAR) return comment(at, blockCommentEnd(sql, at, end));
       break;
     case DOT:
-      if (CLASS[next] === DIGIT) {
+      if (next !== DOT) {
         literal(NUMBER);
         return numberEnd(sql, at, end);
       }
-      // `..` is one token, so that in `1..5` the 5 is an integer.
+      // One token, so that in `1..5` the 5 is an integer.
       token();
       out[written++] = DOT;
-      if (next !== DOT) return at + 1;
       out[written++] = DOT;
       return at + 2;
     case SEMICOLON:
@@ -184,45 +223,11 @@ function special(byte: number, at: number): number {
   return at + 1;
 }
 
-/** "..." stays as it is, also its case; a doubled quote ends nothing. */
-function quotedName(source: Uint8Array, from: number, to: number): number {
-  const target = out;
-  let length = written;
-  let at = from;
-  let open = true;
-  do {
-    do target[length++] = source[at++]!;
-    while (at < to && source[at] !== DOUBLE_QUOTE);
-    open = at >= to;
-    if (!open) target[length++] = source[at++]!;
-  } while (at < to && source[at] === DOUBLE_QUOTE);
-  written = length;
-  return closed(open ? to + 1 : at);
-}
-
 /** The offset to go on at, behind a token that ends at `to`, or is not closed. */
 function closed(to: number): number {
   if (to <= end) return to;
   out[written++] = GARBAGE;
   return end;
-}
-
-/** Most bytes are of words, so the loop keeps off the variables of the module. */
-function word(text: Uint8Array, from: number, to: number): number {
-  const target = out;
-  const classes = CLASS;
-  let at = from;
-  let byte = text[at]!;
-  let length = written;
-  let kind: number;
-  do {
-    target[length++] = byte;
-    byte = ++at < to ? text[at]! : SPACE;
-    kind = classes[byte]!;
-  } while (kind === WORD || kind === DIGIT || byte === DOLLAR);
-  written = length;
-  if (at - from !== 1 || (byte !== QUOTE && byte !== AMPERSAND)) return at;
-  return prefixed(text[from]! | LOWER, byte, at);
 }
 
 /** After a word of one letter: E'...', B'...', X'...', N'...' and U&'...' are strings. */

@@ -10,13 +10,13 @@ import type { ClientStatements } from './statements.ts';
  * SQL statements name what they execute, so it has to be there under the client's own names: sees to
  * it that these names mean on the server connection what they mean to the session: what it
  * has prepared is prepared there, what others have is gone. Where that fails, its error takes the
- * place of the one that `exchange`, which comes next, will get for it. Of `namesToMake` only that they
- * are taken matters: PREPARE is told so also where what has them can no longer be prepared.
+ * place of the one that `exchange`, which comes next, will get for it. Of `namesTaken` only that they
+ * are there matters, also where what has them can no longer be prepared.
  */
 export function bringClientNamed(
   server: ServerConnection,
   names: readonly string[],
-  namesToMake: readonly string[],
+  namesTaken: readonly string[],
   statements: ClientStatements,
   exchange: Exchange,
 ): void {
@@ -37,6 +37,12 @@ export function bringClientNamed(
       );
     }
     if (origin === undefined) continue;
+    const isTaken = namesTaken.includes(name);
+    // Within a transaction a failure would end it.
+    if (isTaken && server.txStatus === TxStatus.InTransaction) {
+      holdName(server, name);
+      continue;
+    }
     prepared.madeAs(name, origin);
     const finished = ({ error }: Exchange) => {
       if (error === null) return;
@@ -49,7 +55,7 @@ export function bringClientNamed(
       const message = [parseHeadOf(name, parsed!.text.body), parsed!.text.body, sync];
       server.runOwn(Buffer.concat(message), finished, parseAndSync);
     }
-    if (namesToMake.includes(name) && server.txStatus === TxStatus.Idle) holdName(server, name);
+    if (isTaken) holdName(server, name);
   }
 }
 

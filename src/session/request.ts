@@ -99,8 +99,8 @@ export class Request {
   readonly learnable: Classified[] = [];
   /** Names by which it speaks of statements that SQL can speak of: PREPARE, EXECUTE, DEALLOCATE. */
   readonly sqlNames: string[] = [];
-  /** Those of them that PREPARE is the first to name. */
-  readonly namesToMake: string[] = [];
+  /** Those of them that PREPARE or DEALLOCATE is the first to name: it matters whether they are there. */
+  readonly namesTaken: string[] = [];
   /** Code that nobody has read may speak of any of them, and so may a list of them all. */
   mayNameAny = false;
   /** Databases that nobody may be connected to when it runs. */
@@ -148,7 +148,7 @@ export class Request {
     this.failure = null;
     this.learnable.length = 0;
     if (this.sqlNames.length > 0) this.sqlNames.length = 0;
-    if (this.namesToMake.length > 0) this.namesToMake.length = 0;
+    if (this.namesTaken.length > 0) this.namesTaken.length = 0;
     this.mayNameAny = false;
     if (this.vacates.length > 0) this.vacates.length = 0;
     this.changesDefaults = false;
@@ -429,16 +429,16 @@ export class Request {
 
   #nameStatement(effect: Effect): void {
     switch (effect.kind) {
-      case 'prepare': {
+      case 'prepare':
+      case 'execute':
+      case 'deallocate': {
+        if (effect.name === null) return;
         const name = nameOnWire(effect.name);
-        if (!this.sqlNames.includes(name)) this.namesToMake.push(name);
+        const isFirst = !this.sqlNames.includes(name);
+        if (isFirst && effect.kind !== 'execute') this.namesTaken.push(name);
         this.sqlNames.push(name);
         return;
       }
-      case 'execute':
-      case 'deallocate':
-        if (effect.name !== null) this.sqlNames.push(nameOnWire(effect.name));
-        return;
       case 'several':
         for (const one of effect.effects) this.#nameStatement(one);
     }

@@ -108,7 +108,7 @@ export class Transmission {
   /** What SQL speaks of by its name has to be there. */
   #bringNamed(server: ServerConnection, request: Request, begins: boolean): void {
     const { statements } = this.#session;
-    const { end, sqlNames, namesToMake } = request;
+    const { end, sqlNames, namesTaken } = request;
     if (request.listsStatements && !this.#session.knowsServerNames)
       bringNamedOnly(server, statements, this.exchange);
     // What the rest of an open batch names is not known, and then nothing can be put in front;
@@ -120,7 +120,7 @@ export class Transmission {
     bringClientNamed(
       server,
       names,
-      request.mayNameAny ? [] : namesToMake,
+      request.mayNameAny ? [] : namesTaken,
       statements,
       this.exchange,
     );
