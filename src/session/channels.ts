@@ -20,6 +20,10 @@ export class Channels {
     return this.#listening.size;
   }
 
+  has(channel: string): boolean {
+    return this.#listening.has(channel);
+  }
+
   /** What would make a server connection listen to the same. */
   get sql(): string {
     return [...this.#listening].map((channel) => `LISTEN ${quoteName(channel)}`).join('; ');

@@ -375,11 +375,13 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer,
   }
 
   takeNotifications(): Buffer | null {
-    return this.#notifications.take();
+    const { channels } = this.state;
+    // Until it is settled what the session listens to, ReadyForQuery is held back as well.
+    return channels.areChanging ? null : this.#notifications.take(channels);
   }
 
   ready(messages: Buffer): void {
-    const news = this.#notifications.take();
+    const news = this.#notifications.take(this.state.channels);
     if (news !== null) this.write(news);
     this.write(messages);
   }
@@ -476,7 +478,9 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer,
   #tellNotifications(): void {
     if (this.#notifications.isEmpty || this.#phase !== 'idle') return;
     if (this.state.inTransaction || this.#runner.isBatchOpen || this.#isSkippingToSync) return;
-    if (!this.#socket.writableNeedDrain) this.write(this.#notifications.take()!);
+    if (this.#socket.writableNeedDrain) return;
+    const news = this.#notifications.take(this.state.channels);
+    if (news !== null) this.write(news);
   }
 
   // --- ends ------------------------------------------------------------------------------------

@@ -1,3 +1,6 @@
+import { notifiedChannel } from '../protocol/fields.ts';
+import type { Channels } from './channels.ts';
+
 /** Of a session in a long transaction; PostgreSQL keeps them in a queue of its own. */
 const keptBytesMax = 16 * 1024 * 1024;
 
@@ -17,12 +20,15 @@ export class KeptNotifications {
     return this.#bytes <= keptBytesMax;
   }
 
-  /** All of them; null: none. */
-  take(): Buffer | null {
+  /**
+   * All of them but those of channels that the session has left meanwhile, which PostgreSQL too
+   * looks at last (IsListeningOn, async.c); null: none.
+   */
+  take(channels: Channels): Buffer | null {
     if (this.#bytes === 0) return null;
-    const messages = Buffer.concat(this.#messages);
+    const heard = this.#messages.filter((message) => channels.has(notifiedChannel(message)));
     this.#messages = [];
     this.#bytes = 0;
-    return messages;
+    return heard.length === 0 ? null : Buffer.concat(heard);
   }
 }

@@ -61,7 +61,7 @@ export class RequestRunner implements ReplySink, ConnectionOwner, BuilderSession
   #wasInTransaction = false;
   /** The request waits for the answers to the parts of its batch before it. */
   #awaitsAnswers = false;
-  /** The request waits for its session to be free of the replica it is on. */
+  /** The request waits for its session to be free of the server connection it has. */
   #waitsToMove = false;
   /** A cancel request came for the request that is under way. */
   #isCancelled = false;
@@ -153,8 +153,8 @@ export class RequestRunner implements ReplySink, ConnectionOwner, BuilderSession
     this.#wasInTransaction = this.#state.inTransaction && isBegun;
     if (this.#placed === null) {
       this.#place(request);
-    } else if (this.#aftermath.isAsking && !this.#placed.isPrimary) {
-      // Nothing but the question ties the session to a replica.
+    } else if (this.#aftermath.isAsking && isWantedElsewhere(this.#placed)) {
+      // Perhaps nothing but the question ties the session to this server connection.
       this.#waitsToMove = true;
     } else if (this.#mustMove(request, this.#placed)) {
       this.#moveBatch(request, this.#placed);
@@ -657,6 +657,11 @@ export class RequestRunner implements ReplySink, ConnectionOwner, BuilderSession
     }
     giveBack(pool, server);
   }
+}
+
+/** No session is held to a replica, and on the primary others may be waiting. */
+function isWantedElsewhere({ isPrimary, pool }: Placed): boolean {
+  return !isPrimary || pool.waiting > 0;
 }
 
 function endsTransaction({ classified }: Request): boolean {

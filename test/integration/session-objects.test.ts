@@ -1,7 +1,9 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { query } from '../../src/protocol/frontend.ts';
 import { startTestCluster, type TestCluster } from '../support/cluster.ts';
 import { eventually, startTestProxy, type TestProxy } from '../support/proxy.ts';
+import { RawClient } from '../support/raw-client.ts';
 import { route, show, withClients } from '../support/sessions.ts';
 
 const clientsCount = 50;
@@ -294,6 +296,40 @@ describe('what keeps a server connection', () => {
   });
 });
 
+describe('a session that keeps its server connection to be asked what it left', () => {
+  test('leaves it to those who wait, however quickly it goes on', async () => {
+    await cluster.nodes[0]!.query(
+      "CREATE FUNCTION wander() RETURNS float8 LANGUAGE plpgsql AS 'BEGIN RETURN random(); END'",
+    );
+    await cluster.waitForCatchup();
+    const narrow = await startTestProxy(cluster, { pool: { size: 1, waitTimeoutMs: 60_000 } });
+    const { user, password, database } = cluster.nodes[0]!;
+    const busy = await RawClient.logIn({
+      host: narrow.host,
+      port: narrow.port,
+      user,
+      password,
+      database,
+    });
+    const other = await narrow.client();
+    const answers = () => busy.frames.filter(({ type }) => type === 'Z').length;
+    try {
+      // Its next request is always there before the server has said what the last one has left.
+      const many = 400;
+      busy.send(...Array.from({ length: many }, () => query('SELECT wander()')));
+      await busy.until('Z');
+      const served = other.query('INSERT INTO items VALUES (1000, $1)', ['served']);
+      await served;
+      expect(answers()).toBeLessThan(many);
+      await busy.until('Z', many);
+    } finally {
+      busy.destroy();
+      await other.end();
+      await narrow.stop();
+    }
+  });
+});
+
 describe('settings whose values only the server knows', () => {
   test('follow their session, on other connections too', async () => {
     const single = await startTestProxy(cluster, { pool: { size: 1 } });
@@ -577,6 +613,26 @@ describe('LISTEN', () => {
         expect(heard.map(([channel, payload]) => [channel, payload])).toEqual([['kept', 'now']]);
       },
       [proxy],
+      [proxy],
+    );
+  });
+
+  test('is not told of what came before its UNLISTEN', async () => {
+    await withClients(
+      async (client) => {
+        const told: string[] = [];
+        client.on('notification', ({ payload }) => told.push(payload ?? ''));
+        for (let round = 0; round < 20; round++) {
+          await client.query('LISTEN quiet');
+          await client.query(
+            "NOTIFY quiet, 'left'; CREATE TEMP TABLE slow (a int); DROP TABLE slow; UNLISTEN quiet",
+          );
+        }
+        await client.query("LISTEN quiet; NOTIFY quiet, 'stays'");
+        await eventually(() => told.length > 0, 'the notification');
+        expect(told).toEqual(['stays']);
+        await client.query('UNLISTEN quiet');
+      },
       [proxy],
     );
   });
