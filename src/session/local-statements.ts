@@ -298,6 +298,8 @@ function statementAt(
   index: number,
   known: ClientStatements,
 ): BoundStatement | undefined | null {
+  // What is wrong with it a server says.
+  if (request.isBroken[index]) return undefined;
   const buffer = request.buffers[index]!;
   const start = request.starts[index]!;
   const end = request.ends[index]!;

@@ -53,24 +53,37 @@ export function outdatedIn(
 ): Outdated | null {
   if (!statements.haveOtherScope(parsing)) return null;
   const { key: scope } = parsing;
+  const closed = new Set<string>();
   for (let index = 0; index < request.count; index++) {
     const name = request.isBroken[index] ? '' : statementNameOf(request, index);
-    const text = name === '' ? undefined : statements.get(name)?.text;
-    if (text === undefined || text.scope === scope || text.description === null) continue;
-    if (prepared.has(text)) continue;
-    return { text, isDescribed: request.types[index] === Frontend.Describe };
+    const text = name === '' || closed.has(name) ? undefined : statements.get(name)?.text;
+    if (text === undefined) continue;
+    const type = request.types[index];
+    // The batch fails here: the name is taken.
+    if (type === Frontend.Parse) return null;
+    if (type === Frontend.Close) closed.add(name);
+    else if (text.scope !== scope && text.description !== null && !prepared.has(text))
+      return { text, isDescribed: type === Frontend.Describe };
   }
   return null;
 }
 
-function statementNameOf({ types, buffers, starts, ends }: Request, index: number): string {
+/** Of a prepared statement; empty: the message speaks of none, or of the unnamed one. */
+function statementNameOf({ types, buffers, starts, ends, parsed }: Request, index: number): string {
   const buffer = buffers[index]!;
-  if (types[index] === Frontend.Bind) {
-    return bindFields.read(buffer, starts[index]!, ends[index]!).statement;
+  switch (types[index]) {
+    case Frontend.Parse:
+      return parsed[index]?.text.name ?? '';
+    case Frontend.Bind:
+      return bindFields.read(buffer, starts[index]!, ends[index]!).statement;
+    case Frontend.Describe:
+    case Frontend.Close: {
+      const { kind, name } = targetFields.read(buffer, starts[index]!, ends[index]!);
+      return kind === TargetKind.Statement ? name : '';
+    }
+    default:
+      return '';
   }
-  if (types[index] !== Frontend.Describe) return '';
-  const { kind, name } = targetFields.read(buffer, starts[index]!, ends[index]!);
-  return kind === TargetKind.Statement ? name : '';
 }
 
 /**

@@ -288,6 +288,14 @@ export const sessionObjectScripts: readonly Script[] = [
     q('show default_transaction_isolation'),
   ),
   script(
+    'Parse of a name that is taken by what cannot be prepared any more',
+    q('create table if not exists going (a int)'),
+    x(P('s1', 'select a from going'), DS('s1')),
+    x(P('', 'drop table going'), B(), E()),
+    x(P('s1', 'select $1::int + 1'), DS('s1')),
+    x(CS('s1'), P('s1', 'select $1::int + 1'), DS('s1')),
+  ),
+  script(
     'DEALLOCATE in front of a Describe',
     q('select 1; prepare sp as select 1'),
     x(P('', 'deallocate prepare sp'), B(), E(), DS('s1')),
