@@ -197,6 +197,8 @@ async function expectSame(messages: readonly Message[], chunks: readonly number[
   await cluster.primary.query('truncate fuzz');
   const theirs = await replies(direct, bytes, []);
   await cluster.primary.query('truncate fuzz');
+  // It went past the proxy, which promises nothing of that.
+  await cluster.waitForCatchup();
   const ours = await replies(there, bytes, chunks);
   // PostgreSQL 18 loses count of its own transactions when a Query stands inside a batch.
   if (theirs.texts.includes('E:ERROR:XX000')) return;
