@@ -156,7 +156,8 @@ export class LocalStatements {
   /** The names of protocol statements are known here only; others are for the server to know. */
   #deallocate(name: string, request: Request, state: SessionState): LocalAnswer | null {
     const runsOnce = request.end === 'query' || (request.end === 'sync' && request.executes === 1);
-    if (!runsOnce || state.txStatus === TxStatus.Failed) return null;
+    // In a transaction it takes the snapshot, as most statements do.
+    if (!runsOnce || state.inTransaction) return null;
     if (!this.#statements.remove(nameOnWire(name))) return null;
     this.#keepParsed(request);
     return commandAnswer('DEALLOCATE');

@@ -296,6 +296,15 @@ export const sessionObjectScripts: readonly Script[] = [
     x(CS('s1'), P('s1', 'select $1::int + 1'), DS('s1')),
   ),
   script(
+    'DEALLOCATE first in a transaction',
+    x(P('s1', 'select $1::int + 1')),
+    q('begin'),
+    q('deallocate s1'),
+    q('set transaction isolation level repeatable read'),
+    q('rollback'),
+    x(B('s1', { params: ['1'] }), E()),
+  ),
+  script(
     'DEALLOCATE in front of a Describe',
     q('select 1; prepare sp as select 1'),
     x(P('', 'deallocate prepare sp'), B(), E(), DS('s1')),
