@@ -110,6 +110,13 @@ export const allowedDifferences: readonly AllowedDifference[] = [
     name: 'failed transaction on another connection',
     explains(fork) {
       const { proxied, direct, proxiedAt, directAt } = fork;
+      const isTaken = sqlstate(direct[directAt]) === '42P05';
+      const isMade = proxied[proxiedAt] === 'CommandComplete PREPARE';
+      const isUnknown = sqlstate(proxied[proxiedAt]) === '26000';
+      const goesOn = /^(commit|rollback|end|abort)\b.*;.*\b(prepare|execute|deallocate)\b/;
+      if ((isTaken && isMade) || isUnknown) {
+        return messagesAt(fork).some(({ sql }) => goesOn.test(sql ?? '')) ? 'rest' : null;
+      }
       if (sqlstate(proxied[proxiedAt]) !== '25P02') return null;
       const expected = direct[directAt] ?? '';
       if (isRefusedBind(expected)) return inOtherWords;

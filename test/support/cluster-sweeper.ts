@@ -96,7 +96,8 @@ async function sweepDead(): Promise<void> {
   for (const name of readdirSync(tmpdir())) {
     if (!name.startsWith(prefix)) continue;
     const path = join(tmpdir(), name);
-    if (await isOwned(path)) continue;
+    // What another account has left is for that to remove.
+    if (!isOurs(path) || (await isOwned(path))) continue;
     await new Promise((resolve) => {
       spawn('/bin/sh', ['-c', removal, 'sh', path], { stdio: 'ignore' }).once('exit', resolve);
     });
@@ -113,4 +114,11 @@ async function isOwned(path: string): Promise<boolean> {
     const changed = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
     return Date.now() - changed < ownerlessLimitMs;
   }
+}
+
+/** Of our account; root may remove everybody's. False too if it has just gone. */
+function isOurs(path: string): boolean {
+  const own = process.getuid?.();
+  const owner = statSync(path, { throwIfNoEntry: false })?.uid;
+  return owner !== undefined && (own === 0 || own === undefined || own === owner);
 }
