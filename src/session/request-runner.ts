@@ -219,8 +219,9 @@ export class RequestRunner implements ReplySink, ConnectionOwner, BuilderSession
   /** A cancel request for this session. True: the request was only waiting, and is given up. */
   cancel(): boolean {
     if (this.#request === null) return false;
-    if (this.#placed === null) {
+    if (this.#placed === null || this.#waitsToMove) {
       this.#placer.cancel();
+      this.#waitsToMove = false;
       this.#request = null;
       this.deferred.length = 0;
       return true;
@@ -237,6 +238,7 @@ export class RequestRunner implements ReplySink, ConnectionOwner, BuilderSession
   /** The client is gone; `inCopy`: the server waits for its CopyData. */
   close(midFrame: boolean, inCopy: boolean): void {
     this.#placer.close();
+    this.#waitsToMove = false;
     this.#aftermath.close();
     this.#sent.end();
     this.statements.close();
@@ -527,14 +529,12 @@ export class RequestRunner implements ReplySink, ConnectionOwner, BuilderSession
   }
 
   #freed(server: ServerConnection): void {
-    const request = this.#request;
-    if (request === null || !this.#waitsToMove) {
-      this.#releaseIfFree(server);
-      return;
-    }
-    this.#waitsToMove = false;
-    this.#request = null;
+    const request = this.#waitsToMove ? this.#request : null;
+    if (request !== null) this.#request = null;
     this.#releaseIfFree(server);
+    // That the connection is gone may have ended the session.
+    if (request === null || !this.#waitsToMove) return;
+    this.#waitsToMove = false;
     this.run(request);
   }
 

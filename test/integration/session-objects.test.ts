@@ -1,10 +1,11 @@
-import type pg from 'pg';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import pg from 'pg';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { query } from '../../src/protocol/frontend.ts';
+import { busyPools } from '../support/bystander.ts';
 import { startTestCluster, type TestCluster } from '../support/cluster.ts';
 import { eventually, startTestProxy, type TestProxy } from '../support/proxy.ts';
-import { RawClient } from '../support/raw-client.ts';
-import { route, show, withClients } from '../support/sessions.ts';
+import { describeFrames, RawClient } from '../support/raw-client.ts';
+import { metric, route, show, withClients } from '../support/sessions.ts';
 
 const clientsCount = 50;
 const poolSize = 5;
@@ -297,36 +298,101 @@ describe('what keeps a server connection', () => {
 });
 
 describe('a session that keeps its server connection to be asked what it left', () => {
-  test('leaves it to those who wait, however quickly it goes on', async () => {
+  /** Of one server connection. */
+  let narrow: TestProxy;
+  let busy: RawClient;
+  let other: pg.Client;
+
+  beforeAll(async () => {
     await cluster.nodes[0]!.query(
       "CREATE FUNCTION wander() RETURNS float8 LANGUAGE plpgsql AS 'BEGIN RETURN random(); END'",
     );
     await cluster.waitForCatchup();
-    const narrow = await startTestProxy(cluster, { pool: { size: 1, waitTimeoutMs: 60_000 } });
+    narrow = await startTestProxy(cluster, { pool: { size: 1, waitTimeoutMs: 60_000 } });
+  });
+
+  afterAll(() => narrow?.stop());
+
+  beforeEach(async () => {
+    const { host, port } = narrow;
     const { user, password, database } = cluster.nodes[0]!;
-    const busy = await RawClient.logIn({
-      host: narrow.host,
-      port: narrow.port,
-      user,
-      password,
-      database,
-    });
-    const other = await narrow.client();
-    const answers = () => busy.frames.filter(({ type }) => type === 'Z').length;
+    busy = await RawClient.logIn({ host, port, user, password, database });
+    other = await narrow.client();
+  });
+
+  afterEach(async () => {
+    busy.destroy();
+    await other.end();
+    await eventually(async () => (await busyPools(narrow.httpUrl)).length === 0, 'idle pools');
+  });
+
+  const writes = (text: string) => other.query('UPDATE items SET name = $1 WHERE id = 1', [text]);
+
+  /** The question waits for as long as this runs, and so does the next request for the answer. */
+  async function whileAsked(next: string, run: (asked: number) => Promise<void>): Promise<void> {
+    const locker = new pg.Client(cluster.primary.url());
+    await locker.connect();
     try {
-      // Its next request is always there before the server has said what the last one has left.
-      const many = 400;
-      busy.send(...Array.from({ length: many }, () => query('SELECT wander()')));
-      await busy.until('Z');
-      const served = other.query('INSERT INTO items VALUES (1000, $1)', ['served']);
+      await locker.query('BEGIN; LOCK TABLE pg_catalog.pg_prepared_statements');
+      await busy.ask(query('SELECT wander()'));
+      const asked = async () => {
+        const rows = await cluster.primary.query<{ pid: number }>(
+          "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%from_sql%'",
+        );
+        return rows[0]?.pid ?? null;
+      };
+      await eventually(async () => (await asked()) !== null, 'the question');
+      const served = writes(next);
+      await eventually(
+        async () => (await metric(narrow, 'tidemark_pool_waiting')) === 1,
+        'somebody who waits',
+      );
+      busy.send(query(next));
+      await run((await asked())!);
+      await locker.query('ROLLBACK');
       await served;
-      expect(answers()).toBeLessThan(many);
-      await busy.until('Z', many);
     } finally {
-      busy.destroy();
-      await other.end();
-      await narrow.stop();
+      await locker.end();
     }
+  }
+
+  test('leaves it to those who wait, however quickly it goes on', async () => {
+    const answers = () => busy.frames.filter(({ type }) => type === 'Z').length;
+    // Its next request is always there before the server has said what the last one has left.
+    const many = 400;
+    busy.send(...Array.from({ length: many }, () => query('SELECT wander()')));
+    await busy.until('Z');
+    await writes('served');
+    expect(answers()).toBeLessThan(many);
+    await busy.until('Z', many);
+  });
+
+  test('runs nothing any more for a client that has gone', async () => {
+    await whileAsked('UPDATE items SET name = $$never$$ WHERE id = 2', async () => {
+      busy.destroy();
+      await eventually(
+        async () => (await metric(narrow, 'tidemark_clients')) === 1,
+        'one client only',
+      );
+    });
+    expect(await value(other, 'SELECT name FROM items WHERE id = 2')).toBe('item 2');
+  });
+
+  test('gives up at once what is cancelled before it has begun', async () => {
+    await whileAsked('SELECT pg_sleep(600), wander()', async () => {
+      await busy.cancel();
+      await busy.until('Z');
+      expect(describeFrames(busy.take())).toEqual(['E:ERROR:57014', 'Z:I']);
+    });
+    expect(describeFrames(await busy.ask(query('SELECT 1')))).toContain('C:SELECT 1');
+  });
+
+  test('runs what waits elsewhere when the connection breaks', async () => {
+    await whileAsked('SELECT 1, wander()', async (pid) => {
+      await cluster.primary.query('SELECT pg_terminate_backend($1)', [pid]);
+      await busy.until('Z');
+      expect(describeFrames(busy.take())).toContain('C:SELECT 1');
+    });
   });
 });
 

@@ -44,6 +44,8 @@ export class RawClient {
   /** The other side has closed, or the connection broke. */
   isClosed = false;
   bytesRead = 0;
+  /** What a cancel request of it is sent to, once it has logged in: BackendKeyData. */
+  #key: { readonly target: RawTarget; readonly pid: number; readonly secret: Buffer } | null = null;
   #unread: Buffer[] = [];
   #unreadBytes = 0;
   /** Bytes are counted and thrown away instead of being kept as frames. */
@@ -81,8 +83,21 @@ export class RawClient {
     client.send(frontend.saslInitialResponse('SCRAM-SHA-256', scram.firstMessage));
     client.send(frontend.saslResponse(await scram.respond(await client.challenge())));
     await client.until('Z');
-    client.take();
+    const data = client.take().find(({ type }) => type === 'K')?.bytes;
+    if (data !== undefined) {
+      const [pidAt, secretAt] = [frameHeaderBytes, frameHeaderBytes + 4];
+      client.#key = { target, pid: data.readInt32BE(pidAt), secret: data.subarray(secretAt) };
+    }
     return client;
+  }
+
+  /** Sends a cancel request; resolves when its connection has been closed. */
+  async cancel(): Promise<void> {
+    const { target, pid, secret } = this.#key!;
+    const canceller = await RawClient.dial(target);
+    canceller.send(frontend.cancelRequest(pid, secret));
+    await canceller.closed();
+    canceller.destroy();
   }
 
   /** The text of the next Authentication message, which is taken out. */
