@@ -21,6 +21,7 @@ export class TestProxy {
   readonly host: string;
   readonly port: number;
   readonly url: string;
+  readonly #login: pg.ClientConfig;
 
   constructor(proxy: RunningProxy, cluster: TestCluster) {
     this.proxy = proxy;
@@ -28,11 +29,13 @@ export class TestProxy {
     this.port = proxy.listenAddress.port;
     const { user, password, database } = cluster.nodes[0]!;
     this.url = `postgres://${user}:${password}@${this.host}:${this.port}/${database}`;
+    // Not as a URL: what is named there goes before all other configuration.
+    this.#login = { host: this.host, port: this.port, user, password, database };
   }
 
   /** A connected node-postgres client through the proxy. */
   async client(config: pg.ClientConfig = {}): Promise<pg.Client> {
-    const client = new pg.Client({ connectionString: this.url, ...config });
+    const client = new pg.Client({ ...this.#login, ...config });
     client.on('error', () => {});
     await client.connect();
     return client;
