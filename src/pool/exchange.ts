@@ -3,6 +3,9 @@ import { Op, type Step } from './step.ts';
 /** Replies without a result (notices, too) that are held back for a request that may run again. */
 const heldBytesMax = 256 * 1024;
 
+/** So many steps are taken out one by one. */
+const stepsPopped = 16;
+
 /** What a server said in a FATAL before it went away; without SQLSTATE: what the proxy says. */
 export interface LastWord {
   readonly sqlstate: string;
@@ -136,8 +139,7 @@ export class Exchange {
 
   /** Makes a session's exchange ready for its next request. */
   reset(holding: boolean): void {
-    this.steps.length = 0;
-    this.head = 0;
+    this.#forgetSteps();
     this.isSkipping = false;
     this.ignoredSync = false;
     this.holding = holding;
@@ -168,9 +170,14 @@ export class Exchange {
 
   /** Its steps so far are not kept where all are done: a batch may go on for long, a session be idle. */
   forgetDone(): void {
-    if (!this.isComplete) return;
-    this.steps.length = 0;
+    if (this.isComplete) this.#forgetSteps();
+  }
+
+  #forgetSteps(): void {
     this.head = 0;
+    // To set the length is a call into the runtime, and throws away the room for the next ones.
+    if (this.steps.length > stepsPopped) this.steps.length = 0;
+    else while (this.steps.length > 0) this.steps.pop();
   }
 
   get isComplete(): boolean {

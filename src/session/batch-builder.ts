@@ -103,22 +103,19 @@ export class BatchBuilder {
   }
 
   #take(request: Request, index: number): void {
-    const type = request.types[index]!;
-    const buffer = request.buffers[index]!;
-    const start = request.starts[index]!;
-    const end = request.ends[index]!;
+    const { type, buffer, start, end, parsed, executed, isBroken } = request.at(index);
     if (type === Frontend.Sync) {
       this.#evict();
       this.#pass(buffer, start, end);
       this.#steps.push(steps.sync);
       return;
     }
-    if (type === Frontend.Flush && !request.isBroken[index]) {
+    if (type === Frontend.Flush && !isBroken) {
       this.#pass(buffer, start, end);
       return;
     }
     if (this.#failed) return;
-    if (request.isBroken[index]) {
+    if (isBroken) {
       // The server says what is wrong with it, in its own words.
       this.#pass(buffer, start, end);
       this.#steps.push(brokenSteps[type] ?? steps.query);
@@ -138,7 +135,7 @@ export class BatchBuilder {
         this.#steps.push(steps.functionCall);
         return;
       case Frontend.Parse:
-        this.#parse(request.parsed[index] ?? null, buffer, start, end);
+        this.#parse(parsed, buffer, start, end);
         return;
       case Frontend.Bind:
         this.#bind(buffer, start, end);
@@ -151,7 +148,7 @@ export class BatchBuilder {
         return;
       case Frontend.Execute:
         this.#pass(buffer, start, end);
-        this.#execute(request.executed[index] ?? null);
+        this.#execute(executed);
         return;
     }
   }
@@ -470,9 +467,10 @@ export class BatchBuilder {
 
   #endRun(): void {
     if (this.#run === null) return;
-    if (this.#runEnd > this.#runStart) {
+    const isWhole = this.#runStart === 0 && this.#runEnd === this.#run.length;
+    if (isWhole) this.#pieces.push(this.#run);
+    else if (this.#runEnd > this.#runStart)
       this.#pieces.push(this.#run.subarray(this.#runStart, this.#runEnd));
-    }
     this.#run = null;
   }
 }

@@ -31,6 +31,7 @@ export function takeRole(
 /** Gives the server connection the session's settings, in front of its request. */
 export function bringSettings(server: ServerConnection, settings: Settings): void {
   if (server.settings === settings || server.txStatus === TxStatus.Failed) return;
+  if (server.settings?.equals(settings)) return;
   const inTransaction = server.txStatus === TxStatus.InTransaction;
   const sql = settings.differenceFrom(server.settings, inTransaction);
   if (inTransaction) server.changeSettings(settings);

@@ -94,26 +94,19 @@ export function answerBatch(request: Request, answer: LocalAnswer, status: TxSta
   const replies: Buffer[] = [];
   let bound = answer;
   for (let index = 0; index < request.count; index++) {
-    switch (request.types[index]) {
+    const { type, buffer, start, end } = request.at(index);
+    switch (type) {
       case Frontend.Parse:
         replies.push(parseComplete);
         break;
       case Frontend.Bind: {
-        const isBinary = asksBinary(
-          request.buffers[index]!,
-          request.starts[index]!,
-          request.ends[index]!,
-        );
+        const isBinary = asksBinary(buffer, start, end);
         bound = isBinary ? inBinary(answer) : answer;
         replies.push(bindComplete);
         break;
       }
       case Frontend.Describe: {
-        const { kind } = targetFields.read(
-          request.buffers[index]!,
-          request.starts[index]!,
-          request.ends[index]!,
-        );
+        const { kind } = targetFields.read(buffer, start, end);
         if (kind === TargetKind.Statement) replies.push(noParameters);
         const { columns } = kind === TargetKind.Statement ? answer : bound;
         replies.push(columns === null ? noData : rowDescription(columns));

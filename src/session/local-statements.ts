@@ -166,7 +166,6 @@ export class LocalStatements {
   /** A statement that no server needs to know is kept all the same: it may be bound later. */
   #keepParsed(request: Request): void {
     for (const parsed of request.parsed) {
-      if (parsed === null) continue;
       if (parsed.text.name === '') this.#statements.unnamed = parsed;
       else this.#statements.add(parsed.text.name, parsed);
     }
@@ -176,15 +175,13 @@ export class LocalStatements {
   #isNameTaken(request: Request): boolean {
     return request.parsed.some(
       (parsed) =>
-        parsed !== null &&
-        parsed.text.name !== '' &&
-        this.#statements.classOf(parsed.text.name) !== undefined,
+        parsed.text.name !== '' && this.#statements.classOf(parsed.text.name) !== undefined,
     );
   }
 
   /** The number that the client has got with its cancel key, and that notifications of its own bear. */
   #backendPid(column: string, request: Request): LocalAnswer | null {
-    const isBound = request.end === 'query' || request.types.includes(Frontend.Bind);
+    const isBound = request.end === 'query' || request.has(Frontend.Bind);
     if (!isBound && request.executes > 0) return null;
     this.#keepParsed(request);
     const columns = [{ name: column, typeOid: integerOid }];
@@ -199,13 +196,12 @@ export class LocalStatements {
     { action, pid, parameter, column }: SignalEffect,
     request: Request,
   ): LocalAnswer | ProxyError | LaterAnswer | null {
-    const index = request.types.indexOf(Frontend.Bind);
-    if (request.end !== 'query' && (index < 0 || request.executes !== 1)) return null;
-    const { buffers, starts, ends } = request;
+    const bind = request.first(Frontend.Bind);
+    if (request.end !== 'query' && (bind === null || request.executes !== 1)) return null;
     const target =
-      parameter === null || index < 0
+      parameter === null || bind === null
         ? pid
-        : boundInteger(buffers[index]!, starts[index]!, ends[index]!, parameter);
+        : boundInteger(bind.buffer, bind.start, bind.end, parameter);
     if (target === 'own' || target === this.#pid) {
       // A server whose query cancels itself says so itself.
       return action === 'terminate' ? new ProxyError('terminatedByCommand') : null;
@@ -267,7 +263,7 @@ function refusalOf(request: Request): ProxyError | null {
     if (change instanceof ProxyError) return change;
   }
   if (!request.hasEffects) return null;
-  const texts = [request.classified, ...request.executed.map((one) => one?.classified ?? null)];
+  const texts = [request.classified, ...request.executed.map(({ classified }) => classified)];
   for (const { effect } of texts.flatMap((text) => text?.statements ?? [])) {
     const refusal = effect === null ? null : refusalOfEffect(effect);
     if (refusal !== null) return refusal;
@@ -300,15 +296,13 @@ function statementAt(
   known: ClientStatements,
 ): BoundStatement | undefined | null {
   // What is wrong with it a server says.
-  if (request.isBroken[index]) return undefined;
-  const buffer = request.buffers[index]!;
-  const start = request.starts[index]!;
-  const end = request.ends[index]!;
-  switch (request.types[index]) {
+  const { type, buffer, start, end, parsed, executed, isBroken } = request.at(index);
+  if (isBroken) return undefined;
+  switch (type) {
     case Frontend.Parse:
-      return request.parsed[index] ?? undefined;
+      return parsed ?? undefined;
     case Frontend.Execute:
-      return request.executed[index] ?? undefined;
+      return executed ?? undefined;
     case Frontend.Bind:
       return request.find(bindFields.read(buffer, start, end).statement, known);
     case Frontend.Describe:
@@ -316,7 +310,7 @@ function statementAt(
       const { kind, name } = targetFields.read(buffer, start, end);
       if (kind !== TargetKind.Statement) return null;
       // To forget one is more than to answer.
-      return request.types[index] === Frontend.Close ? undefined : request.find(name, known);
+      return type === Frontend.Close ? undefined : request.find(name, known);
     }
     default:
       return null;

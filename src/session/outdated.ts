@@ -14,6 +14,7 @@ import { BindFields, TargetFields } from '../protocol/fields.ts';
 import { close, describe, parse, sync, TargetKind } from '../protocol/frontend.ts';
 import type { ParseScope } from './parse-scope.ts';
 import type { Request } from './request.ts';
+import type { RequestMessage } from './request-message.ts';
 import type { ClientStatements } from './statements.ts';
 
 const bindFields = new BindFields();
@@ -55,10 +56,11 @@ export function outdatedIn(
   const { key: scope } = parsing;
   const closed = new Set<string>();
   for (let index = 0; index < request.count; index++) {
-    const name = request.isBroken[index] ? '' : statementNameOf(request, index);
+    const message = request.at(index);
+    const name = message.isBroken ? '' : statementNameOf(message);
     const text = name === '' || closed.has(name) ? undefined : statements.get(name)?.text;
     if (text === undefined) continue;
-    const type = request.types[index];
+    const { type } = message;
     // The batch fails here: the name is taken.
     if (type === Frontend.Parse) return null;
     if (type === Frontend.Close) closed.add(name);
@@ -69,16 +71,15 @@ export function outdatedIn(
 }
 
 /** Of a prepared statement; empty: the message speaks of none, or of the unnamed one. */
-function statementNameOf({ types, buffers, starts, ends, parsed }: Request, index: number): string {
-  const buffer = buffers[index]!;
-  switch (types[index]) {
+function statementNameOf({ type, buffer, start, end, parsed }: RequestMessage): string {
+  switch (type) {
     case Frontend.Parse:
-      return parsed[index]?.text.name ?? '';
+      return parsed?.text.name ?? '';
     case Frontend.Bind:
-      return bindFields.read(buffer, starts[index]!, ends[index]!).statement;
+      return bindFields.read(buffer, start, end).statement;
     case Frontend.Describe:
     case Frontend.Close: {
-      const { kind, name } = targetFields.read(buffer, starts[index]!, ends[index]!);
+      const { kind, name } = targetFields.read(buffer, start, end);
       return kind === TargetKind.Statement ? name : '';
     }
     default:

@@ -15,6 +15,7 @@ import type {
   TransactionModes,
 } from '../router/statement.ts';
 import { isProxySetting } from './read-policy.ts';
+import { RequestMessage } from './request-message.ts';
 import {
   type BoundStatement,
   type ClientStatement,
@@ -36,6 +37,9 @@ const executeFields = new ExecuteFields();
 /** A statement's name on a server connection is at most this much longer than the client's. */
 const renamedBytesMax = 64;
 
+/** Room for this many messages is left for the next request. */
+const messagesKept = 8;
+
 /** It changes what the session's reads are entitled to. */
 function setsOwn(effect: Effect): boolean {
   if (effect.kind === 'several') return effect.effects.some(setsOwn);
@@ -52,16 +56,8 @@ const noClassifier: Classify = () => {
  */
 export class Request {
   end: RequestEnd = 'query';
-  readonly types: number[] = [];
-  readonly buffers: Buffer[] = [];
-  readonly starts: number[] = [];
-  readonly ends: number[] = [];
-  /** For each Parse its statement, else null. */
-  readonly parsed: (ClientStatement | null)[] = [];
-  /** For each Execute the statement that its portal runs, else null. */
-  readonly executed: (BoundStatement | null)[] = [];
-  /** For each message: it is malformed, so that any server refuses it before it does anything. */
-  readonly isBroken: boolean[] = [];
+  /** How many messages it has. */
+  count = 0;
   bytes = 0;
   access: 'read' | 'write' = 'read';
   reason: PrimaryReason | null = null;
@@ -113,18 +109,16 @@ export class Request {
   listsChannels = false;
   /** It shows what its session has prepared. */
   listsStatements = false;
+  /** The first `count` of them are its messages; the others are for the next request. */
+  readonly #messages: RequestMessage[] = [];
   /** COMMIT or ROLLBACK was among its statements so far; `chained`: the last of them AND CHAIN. */
   #behindEnd: 'end' | 'chained' | null = null;
 
   reset(): void {
     this.end = 'query';
-    this.types.length = 0;
-    this.buffers.length = 0;
-    this.starts.length = 0;
-    this.ends.length = 0;
-    this.parsed.length = 0;
-    this.executed.length = 0;
-    this.isBroken.length = 0;
+    for (let index = 0; index < this.count; index++) this.#messages[index]!.clear();
+    if (this.count > messagesKept) this.#messages.length = messagesKept;
+    this.count = 0;
     this.bytes = 0;
     this.access = 'read';
     this.reason = null;
@@ -146,7 +140,7 @@ export class Request {
     this.isStreaming = false;
     this.pinsUnparsed = false;
     this.failure = null;
-    this.learnable.length = 0;
+    if (this.learnable.length > 0) this.learnable.length = 0;
     if (this.sqlNames.length > 0) this.sqlNames.length = 0;
     if (this.namesTaken.length > 0) this.namesTaken.length = 0;
     this.mayNameAny = false;
@@ -159,7 +153,11 @@ export class Request {
 
   /** It makes statements that other sessions may have made before. */
   get preparesNamed(): boolean {
-    return this.parsed.some((statement) => statement !== null && statement.text.name !== '');
+    for (let index = 0; index < this.count; index++) {
+      const { parsed } = this.at(index);
+      if (parsed !== null && parsed.text.name !== '') return true;
+    }
+    return false;
   }
 
   /** It runs something, rather than only preparing or describing it. */
@@ -180,9 +178,9 @@ export class Request {
       end === 'sync' &&
       this.executes === 1 &&
       this.sqlNames.length === 0 &&
-      !this.types.includes(Frontend.CopyData) &&
+      !this.has(Frontend.CopyData) &&
       this.copyEnds === 0 &&
-      !this.isBroken.includes(true)
+      !this.isBroken
     );
   }
 
@@ -191,8 +189,37 @@ export class Request {
     return this.access === 'read' || this.reason === 'batch-undecided';
   }
 
-  get count(): number {
-    return this.types.length;
+  /** @param index below `count` */
+  at(index: number): RequestMessage {
+    return this.#messages[index]!;
+  }
+
+  has(type: number): boolean {
+    return this.first(type) !== null;
+  }
+
+  /** Its first message of that type. */
+  first(type: number): RequestMessage | null {
+    for (let index = 0; index < this.count; index++) {
+      if (this.at(index).type === type) return this.at(index);
+    }
+    return null;
+  }
+
+  /** What its Parse messages make, in order. */
+  get parsed(): readonly ClientStatement[] {
+    return this.#messages.slice(0, this.count).flatMap(({ parsed }) => parsed ?? []);
+  }
+
+  /** What its Execute messages run, in order, where that is known. */
+  get executed(): readonly BoundStatement[] {
+    return this.#messages.slice(0, this.count).flatMap(({ executed }) => executed ?? []);
+  }
+
+  /** One of its messages is malformed. */
+  get isBroken(): boolean {
+    for (let index = 0; index < this.count; index++) if (this.at(index).isBroken) return true;
+    return false;
   }
 
   /** A Query or FunctionCall: a request by itself. */
@@ -203,10 +230,10 @@ export class Request {
     statements: ClientStatements,
     classify: Classify,
   ): void {
-    this.#push(Frontend.Query, buffer, start, end);
+    const message = this.#push(Frontend.Query, buffer, start, end);
     this.end = 'query';
     const textEnd = queryEndIfWhole(buffer, start, end);
-    if (textEnd === -1) this.isBroken[this.count - 1] = true;
+    if (textEnd === -1) message.isBroken = true;
     else this.#judge(classify(buffer, start + frameHeaderBytes, textEnd), statements);
   }
 
@@ -260,9 +287,9 @@ export class Request {
     statements: ClientStatements,
     classify: Classify,
   ): void {
-    this.#push(type, buffer, start, end);
+    const message = this.#push(type, buffer, start, end);
     if (!this.isStreaming && !isWellFormed(type, buffer, start, end)) {
-      this.isBroken[this.count - 1] = true;
+      message.isBroken = true;
       return;
     }
     switch (type) {
@@ -270,8 +297,7 @@ export class Request {
         const { queryStart, queryEnd, statement } = parseFields.read(buffer, start, end);
         const classified = classify(buffer, queryStart, queryEnd);
         const body = Buffer.from(buffer.subarray(queryStart, end));
-        const parsed = { text: new PreparedText(statement, body), classified };
-        this.parsed[this.count - 1] = parsed;
+        message.parsed = { text: new PreparedText(statement, body), classified };
         if (this.executes === 0) this.classified = classified;
         if (classified.hasEffects) this.#nameStatements(classified);
         return;
@@ -287,7 +313,7 @@ export class Request {
       case Frontend.Execute: {
         const { portal } = executeFields.read(buffer, start, end);
         const statement = statements.portal(portal) ?? null;
-        this.executed[this.count - 1] = statement;
+        message.executed = statement;
         this.executes += 1;
         // A cursor that SQL has declared: it is wherever its transaction is.
         if (statement === null) this.#doubt('cursor');
@@ -322,14 +348,14 @@ export class Request {
   /** No more messages will join: decides what the batch is as a whole. */
   finish(end: RequestEnd, statements: ClientStatements): void {
     this.end = end;
-    const isBegun = this.executes > 0 || this.types.includes(Frontend.Bind);
+    const isBegun = this.executes > 0 || this.has(Frontend.Bind);
     if (end === 'unfinished' || (end === 'flush' && isBegun)) {
       // What is sent before its Sync is known could still go on to write, and where a portal was
       // made it has to be executed.
       this.#doubt('batch-undecided');
     } else if (end === 'flush') {
       // Nothing is executed yet: what was parsed says where it will be.
-      for (const parsed of this.parsed) if (parsed) this.#judge(parsed.classified, statements);
+      for (const { classified } of this.parsed) this.#judge(classified, statements);
       // Reads may follow it to its server, which therefore has to be a fresh one.
       this.sessionOnly = false;
     } else if (end === 'sync' && this.executes === 0) {
@@ -342,21 +368,19 @@ export class Request {
   /** The statement of that name as it will be when the last message so far has been executed. */
   find(name: string, statements: ClientStatements): BoundStatement | undefined {
     for (let index = this.count - 1; index >= 0; index--) {
-      const parsed = this.parsed[index];
+      const { parsed } = this.at(index);
       if (parsed?.text.name === name) return parsed;
     }
     return statements.get(name) ?? statements.sql(name);
   }
 
-  #push(type: number, buffer: Buffer, start: number, end: number): void {
-    this.types.push(type);
-    this.buffers.push(buffer);
-    this.starts.push(start);
-    this.ends.push(end);
-    this.parsed.push(null);
-    this.executed.push(null);
-    this.isBroken.push(false);
+  #push(type: number, buffer: Buffer, start: number, end: number): RequestMessage {
+    if (this.count === this.#messages.length) this.#messages.push(new RequestMessage());
+    const message = this.#messages[this.count]!;
+    message.set(type, buffer, start, end);
+    this.count += 1;
     this.bytes += end - start;
+    return message;
   }
 
   /** In doubt: the primary, unless a READ ONLY transaction already holds it to a replica. */
