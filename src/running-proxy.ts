@@ -133,7 +133,6 @@ export class RunningProxy {
   async #open(listener: Listener): Promise<void> {
     this.#entrance = await openEntrance(this.#config.listen, {
       accept: (socket) => listener.accept(socket),
-      handsOver: false,
       log: this.#surroundings.log,
     });
     this.listenAddress = this.#entrance.address;

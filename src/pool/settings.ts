@@ -85,6 +85,11 @@ export const parsingSettings: ReadonlySet<string> = new Set([
   ...['xmloption', 'lc_monetary', 'lc_numeric'],
 ]);
 
+/** SET ROLE is a setting of this name (guc_tables.c), and RESET ALL leaves it alone. */
+export const roleName = 'role';
+
+const isolationName = 'default_transaction_isolation';
+
 /**
  * The settings of a session or of a server connection that differ from the server's defaults.
  * Immutable: a session's SET makes a new one, so that a rollback only has to go back to the old.
@@ -94,12 +99,25 @@ export class Settings {
 
   /** Equal keys mean equal settings. */
   readonly key: string;
+  /** What every request asks: answered once. SQL of SET ROLE; undefined: none was set. */
+  readonly roleSql: string | undefined;
+  /** default_transaction_read_only. */
+  readonly isReadOnly: boolean;
+  /** default_transaction_isolation. */
+  readonly isSerializable: boolean;
+  /** standard_conforming_strings is off: a backslash in a plain literal is an escape. */
+  readonly hasBackslashEscapes: boolean;
   #parsingKey: string | null = null;
   readonly #entries: ReadonlyMap<string, Setting>;
 
   private constructor(entries: ReadonlyMap<string, Setting>) {
     this.#entries = entries;
     this.key = keyOf([...entries]);
+    this.roleSql = entries.get(roleName)?.sql;
+    this.isReadOnly = this.isOn('default_transaction_read_only');
+    this.isSerializable = entries.get(isolationName)?.value === 'serializable';
+    const conforming = 'standard_conforming_strings';
+    this.hasBackslashEscapes = entries.has(conforming) && !this.isOn(conforming);
   }
 
   static of(entries: Iterable<readonly [string, Setting]>): Settings {
@@ -177,8 +195,4 @@ export class Settings {
 /** In front of a query of the proxy's own, where the default may be SERIALIZABLE. */
 export const readCommitted = 'SET TRANSACTION ISOLATION LEVEL READ COMMITTED';
 
-const isolationName = 'default_transaction_isolation';
 const isQuery = (sql: string) => sql.startsWith('SELECT ');
-
-/** SET ROLE is a setting of this name (guc_tables.c), and RESET ALL leaves it alone. */
-export const roleName = 'role';

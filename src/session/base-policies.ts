@@ -2,7 +2,7 @@ import { type FreshnessConfig, readDefaultsFor } from '../config.ts';
 import { ProxyError } from '../errors.ts';
 import { StalenessBudget } from '../lag/staleness-budget.ts';
 import { parseBool } from '../parse-bool.ts';
-import { changed, parseReadSetting, type ReadPolicy } from './read-policy.ts';
+import { changed, parseReadSetting, type ReadPolicy, readPolicy } from './read-policy.ts';
 
 /** Startup parameter with which a client asks to be told its token with each commit. */
 const reportSetting = 'tidemark.report_lsn';
@@ -28,12 +28,8 @@ export class BasePolicies {
   /** As ALTER ROLE counts more than ALTER DATABASE, the user counts more than the database. */
   of(user: string, database: string): ReadPolicy {
     const defaults = readDefaultsFor(this.#config, { user, database });
-    return {
-      ...defaults,
-      minLsn: null,
-      target: 'auto',
-      budget: this.#budget(defaults.maxStalenessMs),
-    };
+    const budget = this.#budget(defaults.maxStalenessMs);
+    return readPolicy({ ...defaults, minLsn: null, target: 'auto', budget });
   }
 
   /** With what the startup packet says. Raises ProxyError for what is not valid. */

@@ -86,7 +86,7 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer,
     this.#classifier = context.databases.classifier(database);
     this.#statements = new ClientStatements(context.cluster.prepared);
     this.#intake = new RequestIntake(this.#statements, (buffer, start, end) =>
-      this.#classifier.classify(buffer, start, end, this.#backslashEscapes),
+      this.#classifier.classify(buffer, start, end, state.settings.hasBackslashEscapes),
     );
     const login = { user, database, password: context.serverPassword(user) };
     const client = {
@@ -111,13 +111,6 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer,
     socket.on('error', () => this.#end());
     socket.on('end', () => this.#end());
     socket.on('close', () => this.#end());
-  }
-
-  /** The session reads '\\' in a plain literal as an escape, which the grammar at hand does not. */
-  get #backslashEscapes(): boolean {
-    const name = 'standard_conforming_strings';
-    const { settings } = this.state;
-    return settings.get(name) !== undefined && !settings.isOn(name);
   }
 
   get phase(): Phase {

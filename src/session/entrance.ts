@@ -7,9 +7,8 @@ import type { Logger } from '../log.ts';
 const keepAliveDelayMs = 30_000;
 
 export interface EntranceOptions {
+  /** Nothing has been read from it. */
   readonly accept: (socket: Socket) => void;
-  /** Nothing is read from the sockets: another process does. */
-  readonly handsOver: boolean;
   readonly log: Logger;
 }
 
@@ -23,14 +22,14 @@ export interface Entrance {
 /** Rejects when the address cannot be listened on. */
 export async function openEntrance(
   { host, port }: Address,
-  { accept, handsOver, log }: EntranceOptions,
+  { accept, log }: EntranceOptions,
 ): Promise<Entrance> {
   const server = createServer(
     {
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: keepAliveDelayMs,
-      pauseOnConnect: handsOver,
+      pauseOnConnect: true,
     },
     accept,
   );

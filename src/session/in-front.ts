@@ -1,7 +1,7 @@
 import { ProxyError } from '../errors.ts';
 import type { Exchange } from '../pool/exchange.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
-import { roleName, type Settings } from '../pool/settings.ts';
+import type { Settings } from '../pool/settings.ts';
 import { TxStatus } from '../protocol/codes.ts';
 import { errorField } from '../protocol/fields.ts';
 import { query } from '../protocol/frontend.ts';
@@ -12,7 +12,7 @@ import { query } from '../protocol/frontend.ts';
  */
 export function changesRole(server: ServerConnection, settings: Settings): boolean {
   if (server.txStatus !== TxStatus.Idle) return false;
-  return server.settings?.get(roleName)?.sql !== settings.get(roleName)?.sql;
+  return server.settings?.roleSql !== settings.roleSql;
 }
 
 /** Gives the server connection the session's role and settings, and calls back with the outcome. */

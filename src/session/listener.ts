@@ -11,6 +11,7 @@ import {
 import type { ClientAuthentication } from './client-auth.ts';
 import { type ClientLogin, clientHandshake } from './client-handshake.ts';
 import { ClientSession } from './client-session.ts';
+import { readIntoOneBuffer } from './one-read-buffer.ts';
 import { ReadSettings } from './read-settings.ts';
 import { connectReplication, ReplicationSession } from './replication-session.ts';
 import type { SessionContext } from './session-context.ts';
@@ -64,12 +65,13 @@ export class Listener {
     for (const socket of this.#sockets) socket.destroySoon();
   }
 
-  /** A client has connected. */
-  accept(socket: Socket): void {
+  /** A client has connected, of whose socket nothing has been read. */
+  accept(accepted: Socket): void {
     if (this.#sockets.size >= this.#context.config.clients.max + loginsMax) {
-      socket.destroy();
+      accepted.destroy();
       return;
     }
+    const socket = readIntoOneBuffer(accepted);
     this.#sockets.add(socket);
     socket.on('close', () => this.#sockets.delete(socket));
     // Whoever owns the socket has a listener of its own; between owners an error is nobody's.

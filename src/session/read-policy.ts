@@ -21,6 +21,15 @@ export interface ReadPolicy extends ReadDefaults {
   readonly target: Target;
 }
 
+/**
+ * With its properties in one order: objects that are spread together have as many shapes as there are
+ * sessions, and then every look at one is a search.
+ */
+export function readPolicy(parts: ReadPolicy): ReadPolicy {
+  const { consistency, maxStalenessMs, waitTimeoutMs, onTimeout, budget, minLsn, target } = parts;
+  return { consistency, maxStalenessMs, waitTimeoutMs, onTimeout, budget, minLsn, target };
+}
+
 const targets = ['auto', 'primary', 'replica'] as const;
 export type Target = (typeof targets)[number];
 
@@ -158,7 +167,7 @@ export function changed(policy: ReadPolicy, change: PolicyChange): ReadPolicy {
   const budget = isOtherBudget
     ? new StalenessBudget(maxStalenessMs, policy.budget.nodeCount)
     : policy.budget;
-  return { ...policy, ...change, budget };
+  return readPolicy({ ...policy, ...change, budget });
 }
 
 const hintChanges = new WeakMap<Hint, PolicyChange | ProxyError>();

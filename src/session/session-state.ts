@@ -102,7 +102,7 @@ export class SessionState {
 
   /** The transaction, or the next one, promises not to write. */
   get isReadOnly(): boolean {
-    return this.modes.readOnly ?? this.settings.isOn('default_transaction_read_only');
+    return this.modes.readOnly ?? this.settings.isReadOnly;
   }
 
   /**
@@ -115,7 +115,7 @@ export class SessionState {
   }
 
   get isSerializableByDefault(): boolean {
-    return this.settings.get('default_transaction_isolation')?.value === 'serializable';
+    return this.settings.isSerializable;
   }
 
   begin(modes: TransactionModes): void {

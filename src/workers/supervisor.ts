@@ -56,7 +56,6 @@ export class Supervisor implements AdminAnswers {
     try {
       this.#entrance = await openEntrance(this.#config.listen, {
         accept: (socket) => this.#reception.receive(socket),
-        handsOver: true,
         log: this.#log,
       });
       this.listenAddress = this.#entrance.address;

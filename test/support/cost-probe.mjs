@@ -8,13 +8,20 @@ import { PerformanceObserver } from 'node:perf_hooks';
 
 const counts = { clientWrites: 0, serverWrites: 0, collections: 0 };
 
+/** Those that connect to a server; clients' have been accepted. */
+const toServers = new WeakSet();
+
 /** Each call is one system call: what was corked goes out by _writev. */
 function count(socket) {
-  if (socket.server) counts.clientWrites += 1;
-  else counts.serverWrites += 1;
+  if (toServers.has(socket)) counts.serverWrites += 1;
+  else counts.clientWrites += 1;
 }
 
-const { _write, _writev } = Socket.prototype;
+const { connect, _write, _writev } = Socket.prototype;
+Socket.prototype.connect = function markedConnect(...args) {
+  toServers.add(this);
+  return connect.apply(this, args);
+};
 Socket.prototype._write = function countedWrite(chunk, encoding, done) {
   count(this);
   return _write.call(this, chunk, encoding, done);
