@@ -24,6 +24,7 @@ import { FallbackLimit } from './session/fallback-limit.ts';
 import type { KeyHolder } from './session/key-holder.ts';
 import { Listener } from './session/listener.ts';
 import { LoginTemplates } from './session/login-templates.ts';
+import { LoopTurns } from './session/loop-turns.ts';
 import type { OtherWorkers } from './session/other-workers.ts';
 import { Paces } from './session/pace.ts';
 import { RouteCounts } from './session/route-counts.ts';
@@ -173,6 +174,7 @@ export class RunningProxy {
       writes: this.#isAlone ? new WriteFloor() : new WriteFloorOfMany(() => this.#monitor.now()),
       cancelKeys: this.cancelKeys,
       paces: new Paces(),
+      turns: new LoopTurns(() => this.#monitor.now()),
       changes: this.changes,
       others,
       serverPassword: (user) =>

@@ -99,7 +99,7 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer,
     this.#runner = new RequestRunner(context, login, client, this);
     this.#shared = new SharedReads(context, login, client, this.#runner, this);
     this.#local = new LocalStatements(context, this.#runner, this.#statements, options);
-    this.#measure = new ReadMeasure(() => context.monitor.now());
+    this.#measure = new ReadMeasure(context.turns);
     this.#input = new ClientInput(socket, this);
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('drain', () => {

@@ -1,14 +1,15 @@
+import type { LoopTurns, Sending } from './loop-turns.ts';
 import type { Pace } from './pace.ts';
 
 /** Measures reads of one session that have a server connection to themselves, one at a time. */
 export class ReadMeasure {
-  readonly #now: () => number;
+  readonly #turns: LoopTurns;
   #pace: Pace | null = null;
-  #sentAtMs = 0;
+  #sending: Sending | null = null;
   #bytes = 0;
 
-  constructor(now: () => number) {
-    this.#now = now;
+  constructor(turns: LoopTurns) {
+    this.#turns = turns;
   }
 
   /** A read of this kind is about to be sent. */
@@ -18,7 +19,7 @@ export class ReadMeasure {
   }
 
   sent(): void {
-    if (this.#pace !== null) this.#sentAtMs = this.#now();
+    if (this.#pace !== null) this.#sending = this.#turns.sending();
   }
 
   returned(bytes: number): void {
@@ -26,11 +27,12 @@ export class ReadMeasure {
   }
 
   answered(): void {
-    this.#pace?.note(this.#now() - this.#sentAtMs, this.#bytes);
-    this.#pace = null;
+    if (this.#sending !== null) this.#pace?.note(this.#turns.serverMs(this.#sending), this.#bytes);
+    this.failed();
   }
 
   failed(): void {
     this.#pace = null;
+    this.#sending = null;
   }
 }

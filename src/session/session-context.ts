@@ -9,6 +9,7 @@ import type { Databases } from './databases.ts';
 import type { FallbackLimit } from './fallback-limit.ts';
 import type { KeyHolder } from './key-holder.ts';
 import type { LoginTemplates } from './login-templates.ts';
+import type { LoopTurns } from './loop-turns.ts';
 import type { OtherWorkers } from './other-workers.ts';
 import type { Paces } from './pace.ts';
 import type { RouteCounts } from './route-counts.ts';
@@ -31,6 +32,7 @@ export interface SessionContext {
   /** Who goes by which process id. */
   readonly cancelKeys: CancelKeys<KeyHolder>;
   readonly paces: Paces;
+  readonly turns: LoopTurns;
   readonly changes: SharedChanges;
   readonly others: OtherWorkers;
   /** Password with which a user's server connections log in; empty where none is known. */
