@@ -77,9 +77,11 @@ export class SharedLine implements ConnectionOwner {
     return this.#riders[0] === rider;
   }
 
-  /** The head has been answered. Returns for how long the server was at it, in milliseconds. */
-  headEnded(): number {
-    const nowMs = this.#now();
+  /**
+   * The head has been answered, at this time of the pool's clock. Returns for how long the server was
+   * at it, in milliseconds.
+   */
+  headEnded(nowMs: number): number {
     const tookMs = nowMs - this.#headSinceMs;
     this.#headSinceMs = nowMs;
     this.#riders.shift();
@@ -96,7 +98,7 @@ export class SharedLine implements ConnectionOwner {
     if (index < 0) return;
     this.#riders[index] = null;
     const { exchange } = rider;
-    exchange.abandon(() => this.headEnded());
+    exchange.abandon(() => this.headEnded(this.#now()));
   }
 
   /** The head takes long, in time or in bytes: whoever can go elsewhere does. */

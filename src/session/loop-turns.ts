@@ -14,7 +14,7 @@ export interface Sending {
  *     send ... end | wait | begin ... end | begin: the answer was not there when the one before began
  */
 export class LoopTurns {
-  readonly #now: () => number;
+  readonly now: () => number;
   #turn = 0;
   #isRunning = false;
   #beganMs = 0;
@@ -24,16 +24,16 @@ export class LoopTurns {
   readonly #end = () => {
     this.#isRunning = false;
     this.#previousEndedMs = this.#endedMs;
-    this.#endedMs = this.#now();
+    this.#endedMs = this.now();
   };
 
   constructor(now: () => number) {
-    this.#now = now;
+    this.now = now;
   }
 
   sending(): Sending {
     this.#look();
-    return { turn: this.#turn, atMs: this.#now() };
+    return { turn: this.#turn, atMs: this.now() };
   }
 
   /** For how long a server has at least been at what was sent then and is answered now. */
@@ -55,7 +55,7 @@ export class LoopTurns {
     this.#isRunning = true;
     this.#turn += 1;
     this.#previousBeganMs = this.#beganMs;
-    this.#beganMs = this.#now();
+    this.#beganMs = this.now();
     setImmediate(this.#end);
   }
 }

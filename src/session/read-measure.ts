@@ -27,7 +27,9 @@ export class ReadMeasure {
   }
 
   answered(): void {
-    if (this.#sending !== null) this.#pace?.note(this.#turns.serverMs(this.#sending), this.#bytes);
+    const turns = this.#turns;
+    if (this.#sending !== null)
+      this.#pace?.note(turns.serverMs(this.#sending), this.#bytes, turns.now());
     this.failed();
   }
 

@@ -293,8 +293,8 @@ export class SharedReads implements ReplySink, BuilderSession, Rider {
     const [request, placed, line] = [this.#request!, this.#placed!, this.#line!];
     if (!this.#isMovable) line.server.prepared.settle();
     line.server.prepared.unnamed = null;
-    const tookMs = line.headEnded();
-    this.#pace!.note(tookMs, this.#bytes);
+    const nowMs = this.#context.turns.now();
+    this.#pace!.note(line.headEnded(nowMs), this.#bytes, nowMs);
     if (exchange.dropped) {
       this.#runAgain(request);
       return;
