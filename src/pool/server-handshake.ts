@@ -9,6 +9,7 @@ import {
 import { startup } from '../protocol/frontend.ts';
 import { ProtocolError } from '../protocol/protocol-error.ts';
 import { LoginAborted, LoginSocket } from './login-socket.ts';
+import { oneReadBuffer } from './one-read-buffer.ts';
 import { ServerAuth } from './server-auth.ts';
 import { ServerConnectError, ServerLoginError } from './server-connect-error.ts';
 
@@ -120,11 +121,12 @@ function connectError(error: unknown, wasConnected: boolean): Error {
  */
 export async function connectServer(options: ConnectServerOptions): Promise<LoggedInServer> {
   const { host, port } = options;
-  const socket = connect({
+  const socket: Socket = connect({
     ...(host.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : { host, port }),
     noDelay: true,
     keepAlive: true,
     keepAliveInitialDelay: keepAliveDelayMs,
+    onread: oneReadBuffer(() => socket),
   });
   let wasConnected = false;
   socket.once('connect', () => {

@@ -2,19 +2,25 @@ import assert from 'node:assert';
 import { ProtocolError } from './protocol-error.ts';
 
 /** Names and texts this short are searched in a loop: cheaper than the call into indexOf. */
-const loopedBytesMax = 24;
+const loopedBytesMax = 64;
+
+/** Offset of the first zero byte in [at,end); -1 where there is none, or nothing at all. */
+export function zeroByteAt(buffer: Buffer, at: number, end: number): number {
+  const loopEnd = Math.min(end, at + loopedBytesMax);
+  for (let i = at; i < loopEnd; i++) if (buffer[i] === 0) return i;
+  // It may look behind `end`, which is cheaper than a view that ends there; what it finds behind
+  // `end` is not used.
+  const found = loopEnd < end ? buffer.indexOf(0, loopEnd) : -1;
+  return found < end ? found : -1;
+}
 
 /**
  * Offset of the zero byte that ends the string at `at`, which must lie before `end`.
  * Throws ProtocolError where there is none, with the words of pq_getmsgstring (pqformat.c).
  */
 export function cstringEnd(buffer: Buffer, at: number, end: number): number {
-  const loopEnd = Math.min(end, at + loopedBytesMax);
-  for (let i = at; i < loopEnd; i++) if (buffer[i] === 0) return i;
-  // It may look behind `end`, which is cheaper than a view that ends there; what it finds behind
-  // `end` is not used.
-  const found = loopEnd < end ? buffer.indexOf(0, loopEnd) : -1;
-  if (found === -1 || found >= end) throw new ProtocolError('invalid string in message');
+  const found = zeroByteAt(buffer, at, end);
+  if (found === -1) throw new ProtocolError('invalid string in message');
   return found;
 }
 

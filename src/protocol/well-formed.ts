@@ -1,13 +1,13 @@
 import { Frontend, frameHeaderBytes } from './codes.ts';
+import { zeroByteAt } from './reader.ts';
 
 const typeOidBytes = 4;
 const rowLimitBytes = 4;
 
 /** One past the zero byte that ends the string at `at`; -1 when there is none before `end`. */
 function behindString(buffer: Buffer, at: number, end: number): number {
-  if (at === -1 || at >= end) return -1;
-  const nul = buffer.indexOf(0, at);
-  return nul === -1 || nul >= end ? -1 : nul + 1;
+  const nul = at === -1 ? -1 : zeroByteAt(buffer, at, end);
+  return nul === -1 ? -1 : nul + 1;
 }
 
 /** Query: offset one past the last byte of its text; -1 when the message is malformed. */

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { ProxyError } from '../errors.ts';
 import { closeSocket } from '../pool/close-socket.ts';
+import { readIntoOneBuffer } from '../pool/one-read-buffer.ts';
 import { ServerConnectError, ServerLoginError } from '../pool/server-handshake.ts';
 import {
   backendKeyData,
@@ -11,7 +12,6 @@ import {
 import type { ClientAuthentication } from './client-auth.ts';
 import { type ClientLogin, clientHandshake } from './client-handshake.ts';
 import { ClientSession } from './client-session.ts';
-import { readIntoOneBuffer } from './one-read-buffer.ts';
 import { ReadSettings } from './read-settings.ts';
 import { connectReplication, ReplicationSession } from './replication-session.ts';
 import type { SessionContext } from './session-context.ts';

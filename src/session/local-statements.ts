@@ -2,7 +2,7 @@ import { ProxyError } from '../errors.ts';
 import { Frontend, TxStatus } from '../protocol/codes.ts';
 import { BindFields, TargetFields } from '../protocol/fields.ts';
 import { TargetKind } from '../protocol/frontend.ts';
-import type { Effect, StatementClass } from '../router/statement.ts';
+import type { Classified, Effect, StatementClass } from '../router/statement.ts';
 import { boundInteger } from './bound-integer.ts';
 import { signalSession } from './key-holder.ts';
 import {
@@ -63,7 +63,7 @@ export class LocalStatements {
     if (request.end === 'call' || request.isStreaming || isMixed) {
       return this.#withoutServer(null, state);
     }
-    const statement = onlyStatement(request, this.#statements);
+    const statement = request.speaksOfEffects ? onlyStatement(request, this.#statements) : null;
     const effect = statement?.effect ?? null;
     const known = this.#withoutServer(effect, state);
     if (known !== null) return known;
@@ -263,8 +263,20 @@ function refusalOf(request: Request): ProxyError | null {
     if (change instanceof ProxyError) return change;
   }
   if (!request.hasEffects) return null;
-  const texts = [request.classified, ...request.executed.map(({ classified }) => classified)];
-  for (const { effect } of texts.flatMap((text) => text?.statements ?? [])) {
+  if (request.classified !== null) {
+    const refusal = refusalIn(request.classified);
+    if (refusal !== null) return refusal;
+  }
+  for (let index = 0; index < request.count; index++) {
+    const { executed } = request.at(index);
+    const refusal = executed === null ? null : refusalIn(executed.classified);
+    if (refusal !== null) return refusal;
+  }
+  return null;
+}
+
+function refusalIn({ statements }: Classified): ProxyError | null {
+  for (const { effect } of statements) {
     const refusal = effect === null ? null : refusalOfEffect(effect);
     if (refusal !== null) return refusal;
   }

@@ -65,6 +65,8 @@ export class Request {
   /** All its statements are of the kind that any server can run: SET, SHOW ... */
   sessionOnly = true;
   hasEffects = false;
+  /** A statement that it makes, describes or runs has an effect on the session. */
+  speaksOfEffects = false;
   /** Behind the end of a transaction it goes on, with a new snapshot. */
   beginsAnew = false;
   /** The same, and not by AND CHAIN: with the modes that the session has by default. */
@@ -125,6 +127,7 @@ export class Request {
     this.hint = null;
     this.sessionOnly = true;
     this.hasEffects = false;
+    this.speaksOfEffects = false;
     this.begins = null;
     this.writesBeforeBegin = false;
     this.#behindEnd = null;
@@ -211,11 +214,6 @@ export class Request {
     return this.#messages.slice(0, this.count).flatMap(({ parsed }) => parsed ?? []);
   }
 
-  /** What its Execute messages run, in order, where that is known. */
-  get executed(): readonly BoundStatement[] {
-    return this.#messages.slice(0, this.count).flatMap(({ executed }) => executed ?? []);
-  }
-
   /** One of its messages is malformed. */
   get isBroken(): boolean {
     for (let index = 0; index < this.count; index++) if (this.at(index).isBroken) return true;
@@ -296,7 +294,7 @@ export class Request {
       case Frontend.Parse: {
         const { queryStart, queryEnd, statement } = parseFields.read(buffer, start, end);
         const classified = classify(buffer, queryStart, queryEnd);
-        const body = Buffer.from(buffer.subarray(queryStart, end));
+        const body = heldApart(buffer, queryStart, end);
         message.parsed = { text: new PreparedText(statement, body), classified };
         if (this.executes === 0) this.classified = classified;
         if (classified.hasEffects) this.#nameStatements(classified);
@@ -448,6 +446,7 @@ export class Request {
   }
 
   #nameStatements({ statements }: Classified): void {
+    this.speaksOfEffects = true;
     for (const { effect } of statements) if (effect !== null) this.#nameStatement(effect);
   }
 
@@ -467,6 +466,15 @@ export class Request {
         for (const one of effect.effects) this.#nameStatement(one);
     }
   }
+}
+
+/** Chunks this small may be kept whole for the sake of a part. */
+const smallChunkBytes = 4 * 1024;
+
+/** A part of a chunk that may outlive it. */
+function heldApart(chunk: Buffer, start: number, end: number): Buffer {
+  const part = chunk.subarray(start, end);
+  return chunk.length <= smallChunkBytes ? part : Buffer.from(part);
 }
 
 /** It runs functions whose text may hold an EXECUTE, or shows pg_prepared_statements. */

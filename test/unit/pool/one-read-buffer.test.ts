@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readIntoOneBuffer } from '../../../src/session/one-read-buffer.ts';
+import { readIntoOneBuffer } from '../../../src/pool/one-read-buffer.ts';
 
 let server: Server;
 const open: Socket[] = [];
