@@ -411,7 +411,7 @@ export class ClientSession implements InputOwner, RunnerOwner, Subscriber, Peer,
       this.terminate(failure);
       return;
     }
-    if (this.state.pins.size > 0) {
+    if (this.state.pins.size > 0 && !this.#runner.isAttached) {
       this.terminate(new ProxyError('idleInReset'));
       return;
     }

@@ -294,7 +294,8 @@ export class Request {
       case Frontend.Parse: {
         const { queryStart, queryEnd, statement } = parseFields.read(buffer, start, end);
         const classified = classify(buffer, queryStart, queryEnd);
-        const body = heldApart(buffer, queryStart, end);
+        // A copy: it may outlive the chunk.
+        const body = Buffer.from(buffer.subarray(queryStart, end));
         message.parsed = { text: new PreparedText(statement, body), classified };
         if (this.executes === 0) this.classified = classified;
         if (classified.hasEffects) this.#nameStatements(classified);
@@ -466,15 +467,6 @@ export class Request {
         for (const one of effect.effects) this.#nameStatement(one);
     }
   }
-}
-
-/** Chunks this small may be kept whole for the sake of a part. */
-const smallChunkBytes = 4 * 1024;
-
-/** A part of a chunk that may outlive it. */
-function heldApart(chunk: Buffer, start: number, end: number): Buffer {
-  const part = chunk.subarray(start, end);
-  return chunk.length <= smallChunkBytes ? part : Buffer.from(part);
 }
 
 /** It runs functions whose text may hold an EXECUTE, or shows pg_prepared_statements. */

@@ -294,7 +294,7 @@ export class SharedReads implements ReplySink, BuilderSession, Rider {
     if (!this.#isMovable) line.server.prepared.settle();
     line.server.prepared.unnamed = null;
     const nowMs = this.#context.turns.now();
-    this.#pace!.note(line.headEnded(nowMs), this.#bytes, nowMs);
+    this.#pace!.noteShared(line.headEnded(nowMs), this.#bytes, nowMs);
     if (exchange.dropped) {
       this.#runAgain(request);
       return;

@@ -387,6 +387,18 @@ describe('a session that keeps its server connection to be asked what it left', 
     expect(describeFrames(await busy.ask(query('SELECT 1')))).toContain('C:SELECT 1');
   });
 
+  test('keeps what it has there when its next request is cancelled', async () => {
+    await busy.ask(query('CREATE TEMP TABLE kept (a int)'));
+    await whileAsked('SELECT pg_sleep(600), wander()', async () => {
+      await busy.cancel();
+      await busy.until('Z');
+      expect(describeFrames(busy.take())).toEqual(['E:ERROR:57014', 'Z:I']);
+      busy.send(query('DROP TABLE kept'));
+    });
+    await busy.until('Z');
+    expect(describeFrames(busy.take())).toEqual(['C:DROP TABLE', 'Z:I']);
+  });
+
   test('runs what waits elsewhere when the connection breaks', async () => {
     await whileAsked('SELECT 1, wander()', async (pid) => {
       await cluster.primary.query('SELECT pg_terminate_backend($1)', [pid]);

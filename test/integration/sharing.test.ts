@@ -273,7 +273,11 @@ describe('a server connection that goes away', () => {
       'the long read runs and is cut off',
     );
     expect(await Promise.all(behind)).toEqual([7, 7, 7, 7, 7]);
-    expect(await counter('tidemark_retries_total')).toBeGreaterThan(0);
+    // Those behind it may have left before, and then it is the only one.
+    await eventually(
+      async () => (await counter('tidemark_retries_total')) > 0,
+      'the long read runs again',
+    );
     await untilCancelled(clients[0]!, long);
   });
 

@@ -189,6 +189,23 @@ describe('clients', () => {
     await endAll(clients);
   });
 
+  test('new clients go to the worker that others have left', async () => {
+    const clients = await Promise.all(Array.from({ length: 20 }, () => connected()));
+    const left = workerOf(clients[0]!);
+    const leaving = clients.filter((client) => workerOf(client) === left);
+    await endAll(leaving);
+    // It takes a moment until that is known.
+    await eventually(async () => {
+      const client = await connected();
+      await client.end();
+      return workerOf(client) === left;
+    }, 'a client goes there');
+    const coming: pg.Client[] = [];
+    while (coming.length < leaving.length - 2) coming.push(await connected());
+    expect(coming.map(workerOf)).toEqual(coming.map(() => left));
+    await endAll([...clients, ...coming]);
+  });
+
   test('read what any of them has written, at the level global', async () => {
     const perPair = 250;
     await cluster.primary.query('CREATE TABLE written (pair int PRIMARY KEY, n int)');

@@ -29,6 +29,13 @@ describe('a statement is short', () => {
     for (let run = 0; run < 50_000; run++) pace.note(run % 1_000 === 0 ? 1 : 9, 100, run / 10);
     expect(pace.isShort).toBe(true);
   });
+
+  it('when the machine has stood still for a moment', () => {
+    const pace = paceOf(0.3);
+    for (let run = 0; run < 1_000; run++)
+      pace.noteShared(run % 100 === 0 ? 400 : 0.3, 100, run * 10);
+    expect(pace.isShort).toBe(true);
+  });
 });
 
 describe('a statement is not short', () => {
@@ -38,6 +45,16 @@ describe('a statement is not short', () => {
 
   it('when it never was', () => {
     expect(paceOf(9, 14, 12, 11).isShort).toBe(false);
+  });
+
+  it('when it turned out to be long behind others, until some time later', () => {
+    const pace = paceOf(0.3);
+    for (let run = 0; run < 100; run++) pace.noteShared(30, 100, 10_000 + run * 30);
+    expect(pace.isShort).toBe(false);
+    for (let run = 0; run < 100; run++) pace.note(0.3, 100, 13_000 + run * 30);
+    expect(pace.isShort).toBe(false);
+    pace.note(0.3, 100, 25_000);
+    expect(pace.isShort).toBe(true);
   });
 
   it('any more, when it has long ceased to be', () => {
