@@ -92,6 +92,7 @@ export class RunningProxy {
         primary: () => config.nodes[this.#monitor.primary()] ?? null,
         replica: () =>
           config.nodes[this.#monitor.nodes.findIndex(({ role }) => role === 'replica')] ?? null,
+        clientPidOf: (pid) => this.#cluster.clientPidOf(this.#monitor.primary(), pid),
       },
       this.#cluster.prepared,
       log,

@@ -73,6 +73,15 @@ export class Cluster {
     });
   }
 
+  /** By what number the client knows itself whose session has this backend of the node now; else null. */
+  clientPidOf(node: number, pid: number): number | null {
+    for (const { pool } of this.#pools[node]?.values() ?? []) {
+      const owner = pool.ownerOf(pid);
+      if (owner !== null) return owner.clientPid;
+    }
+    return null;
+  }
+
   /** Takes the node out: its connections are closed, also those in use when `all`. */
   closeNode(node: number, reason: DisconnectReason, all: boolean): void {
     for (const { pool } of this.#pools[node]?.values() ?? []) {

@@ -14,6 +14,8 @@ export interface LastWord {
 
 /** Who has a server connection checked out: told what belongs to no exchange. */
 export interface ConnectionOwner {
+  /** By what number its client knows itself: its own notifications bear it. Null: it has no client. */
+  readonly clientPid: number | null;
   /** Whole frames. False: stop reading until `resume`. */
   forward(bytes: Buffer): boolean;
   /** Its server connection was notified: what the client is told of this frame, or null. */

@@ -2,6 +2,7 @@ import assert from 'node:assert';
 import type { PoolConfig } from '../config.ts';
 import { query } from '../protocol/frontend.ts';
 import type { DisconnectReason } from './disconnect-reason.ts';
+import type { ConnectionOwner } from './exchange.ts';
 import type { ServerConnection } from './server-connection.ts';
 import { SharedLines } from './shared-lines.ts';
 
@@ -155,6 +156,12 @@ export class Pool {
     this.#active.delete(connection);
     this.#idle.push(connection);
     this.#pump();
+  }
+
+  /** Whom the connection to this backend is checked out to. */
+  ownerOf(pid: number): ConnectionOwner | null {
+    for (const connection of this.#active) if (connection.pid === pid) return connection.owner;
+    return null;
   }
 
   /** Closes idle connections now and those in use when they come back. */

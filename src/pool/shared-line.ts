@@ -26,6 +26,8 @@ export interface Rider {
  * pool whenever it has answered them all.
  */
 export class SharedLine implements ConnectionOwner {
+  /** What is shared are reads, which notify nobody. */
+  readonly clientPid = null;
   readonly server: ServerConnection;
   readonly #pool: Pool;
   readonly #now: () => number;

@@ -9,6 +9,8 @@ import { NotificationHub } from './notification-hub.ts';
 export interface CatalogNodes {
   primary(): NodeConfig | null;
   replica(): NodeConfig | null;
+  /** By what number the client knows itself whose session has this backend of the primary now. */
+  clientPidOf(backendPid: number): number | null;
 }
 
 interface Database {
@@ -93,7 +95,7 @@ export class Databases {
         ),
     });
     const classifier = new Classifier({ catalog });
-    const notifications = new NotificationHub({ primary: this.#nodes.primary });
+    const notifications = new NotificationHub(this.#nodes);
     const database = { catalog, classifier, firstLoad: catalog.reload(), notifications };
     this.#databases.set(name, database);
     return database;

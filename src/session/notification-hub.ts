@@ -20,7 +20,9 @@ export interface Subscriber {
 
 export interface NotificationHubOptions {
   /** The node to listen on, or null while there is no primary. */
-  readonly primary: () => NodeConfig | null;
+  primary(): NodeConfig | null;
+  /** By what number the client knows itself whose session has this backend of the primary now. */
+  clientPidOf(backendPid: number): number | null;
 }
 
 /**
@@ -150,7 +152,9 @@ export class NotificationHub {
   }
 
   #deliver(pid: number, channel: string, payload: string): void {
-    const message = notificationResponse(this.#notifiers.get(pid) ?? pid, channel, payload);
+    // It may come before the backend's own answer, which tells its session that it has notified.
+    const knownAs = this.#notifiers.get(pid) ?? this.#options.clientPidOf(pid) ?? pid;
+    const message = notificationResponse(knownAs, channel, payload);
     for (const subscriber of [...(this.#channels.get(channel) ?? [])]) subscriber.notified(message);
   }
 

@@ -48,6 +48,7 @@ export class RequestRunner implements ReplySink, ConnectionOwner, BuilderSession
   readonly #state: SessionState;
   readonly #effects: StatementEffects;
   readonly routes: RouteLog;
+  readonly clientPid: number;
   readonly #placer: RequestPlacer;
   readonly #aftermath: Aftermath;
   /** ReadyForQuery was kept back. */
@@ -79,6 +80,7 @@ export class RequestRunner implements ReplySink, ConnectionOwner, BuilderSession
   ) {
     this.#context = context;
     this.#owner = owner;
+    this.clientPid = client.subscriber.pid;
     this.#state = client.state;
     this.#effects = new StatementEffects(client);
     this.routes = new RouteLog(context);

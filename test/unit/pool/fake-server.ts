@@ -68,6 +68,7 @@ export function fakeServer(nowMs = 0): FakeServer {
 
 /** Keeps what a session would have got. */
 export class RecordingSink implements ReplySink {
+  readonly clientPid = null;
   /** In order: what was said, one word each; bytes are kept apart. */
   readonly events: string[] = [];
   readonly chunks: Buffer[] = [];

@@ -110,7 +110,7 @@ function setUp() {
     databases: {
       classifier: () => classifier,
       changed: () => {},
-      notifications: () => new NotificationHub({ primary: () => null }),
+      notifications: () => new NotificationHub({ primary: () => null, clientPidOf: () => null }),
     },
   } as unknown as SessionContext;
   const state = new SessionState(Settings.none, readSettings({ waitTimeoutMs: 0 }));
