@@ -34,8 +34,9 @@ interface Handled {
 
 /**
  * For a socket that reads into one buffer with all others, and emits copies of what has come as
- * `data`; while it is paused it does not hear of its peer's end either. Otherwise Node allocates 64 KB for each read, shrinks it to what has come, and hands it to
- * the garbage collector: more work than everything else about reading a short message.
+ * `data`. Otherwise Node allocates 64 KB for each read, shrinks it to what has come, and hands it to
+ * the garbage collector: more work than everything else about reading a short message. While the
+ * socket is paused it does not hear of its peer's end either.
  *
  * @param socket known when the first bytes come
  */

@@ -728,12 +728,17 @@ describe('LISTEN', () => {
         await notifier.query('NOTIFY numbered');
         await eventually(() => heard.length === 2, 'the second');
         expect(heard[1]).toEqual(['numbered', '', await pid(notifier)]);
+        // The news comes long before the backend has answered.
+        const answered = notifier.query('BEGIN; NOTIFY numbered; COMMIT; SELECT pg_sleep(0.3)');
+        await eventually(() => heard.length === 3, 'the third');
+        await answered;
+        expect(heard[2]).toEqual(['numbered', '', await pid(notifier)]);
         // One that Tidemark knows nothing of has its own.
         const backend = await backendPid(
           "SELECT pg_backend_pid() AS pid, pg_notify('numbered', '')",
         );
-        await eventually(() => heard.length === 3, 'the third');
-        expect(heard[2]).toEqual(['numbered', '', backend]);
+        await eventually(() => heard.length === 4, 'the fourth');
+        expect(heard[3]).toEqual(['numbered', '', backend]);
       },
       [proxy],
       [proxy],
