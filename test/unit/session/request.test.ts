@@ -40,6 +40,8 @@ function setUp() {
 
 const brokenIn = (request: Request) =>
   Array.from({ length: request.count }, (_, index) => request.at(index).isBroken);
+/** Without a text. */
+const rawParse = Buffer.from('P\0\0\0\x05x', 'latin1');
 const run = (sql: string) => [parse('', sql), bind(), execute(), sync];
 
 describe('a Query', () => {
@@ -165,6 +167,19 @@ describe('a batch', () => {
     const request = take('sync', ...run('begin; create temp table t ()'), ...run('select 1'));
     request.reset();
     expect(request).toEqual(new Request());
+  });
+
+  it('keeps nothing of its messages for those that come after a reset', () => {
+    const { take, statements } = setUp();
+    const request = take('sync', ...run('select 1'), rawParse);
+    const { count } = request;
+    expect(request.isBroken).toBe(true);
+    request.reset();
+    while (request.count < count)
+      request.takeExtended(Frontend.Sync, sync, 0, 5, statements, classify);
+    expect(request.parsed).toEqual([]);
+    expect(request.isBroken).toBe(false);
+    for (let index = 0; index < count; index++) expect(request.at(index).executed).toBeNull();
   });
 });
 
