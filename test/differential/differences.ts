@@ -60,9 +60,10 @@ const readOnly = /read[ _]only/;
 const isReadOnly = (script: GeneratedScript): boolean =>
   mentions(script, readOnly) || Object.keys(script.params).some((name) => readOnly.test(name));
 
-/** What PostgreSQL says of a Bind before it looks at what the statement means now. */
+/** What PostgreSQL says of a Bind or EXECUTE before it looks at what the statement means now. */
 const isRefusedBind = (line: string): boolean =>
-  / M:bind message supplies \d+ parameters/.test(line) || / W:\w+ portal.* parameter /.test(line);
+  / M:(bind message supplies \d+|wrong number of) parameters/.test(line) ||
+  / W:\w+ portal.* parameter /.test(line);
 
 export const allowedDifferences: readonly AllowedDifference[] = [
   {
