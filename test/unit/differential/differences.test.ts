@@ -1,14 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import { allowedDifferences, type Fork } from '../../differential/differences.ts';
-import { Q } from '../../differential/message.ts';
+import { B, E, H, type Message, P, Q } from '../../differential/message.ts';
 
 const explain = (name: string, fork: Fork) =>
   allowedDifferences.find((one) => one.name === name)!.explains(fork);
 
-const fork = (sql: readonly string[], direct: string, proxied: string): Fork => ({
+const fork = (
+  commands: readonly (readonly Message[])[],
+  direct: string,
+  proxied: string,
+): Fork => ({
   script: {
     params: {},
-    commands: sql.map((text) => ({ feature: 'other', messages: [Q(text)], other: null })),
+    commands: commands.map((messages) => ({ feature: 'other', messages, other: null })),
     delivery: 'stepwise',
   },
   direct: ['--- 1', direct, 'ReadyForQuery I'],
@@ -22,16 +26,35 @@ describe('prepared again', () => {
     'ErrorResponse S:ERROR V:ERROR C:42601 M:wrong number of parameters for prepared statement "s1" D:Expected 1 parameters but got 0. ';
   const noTable = 'ErrorResponse S:ERROR V:ERROR C:42P01 M:relation "t" does not exist P:13 ';
 
+  const script = [[Q('drop table t cascade')], [Q('execute s1')]];
+
   it('explains which of two mistakes an EXECUTE is told', () => {
-    const found = fork(['drop table t cascade', 'execute s1'], wrongCount, noTable);
+    const found = fork(script, wrongCount, noTable);
     expect(explain('prepared again', found)).toEqual({ direct: 1, proxied: 1 });
   });
 
   it('explains neither another error nor that of a table which nobody has dropped', () => {
     const other = 'ErrorResponse S:ERROR V:ERROR C:22012 M:division by zero ';
-    const script = ['drop table t cascade', 'execute s1'];
     expect(explain('prepared again', fork(script, wrongCount, other))).toBeNull();
     expect(explain('prepared again', fork(script, other, noTable))).toBeNull();
-    expect(explain('prepared again', fork(['execute s1'], wrongCount, noTable))).toBeNull();
+    expect(explain('prepared again', fork([[Q('execute s1')]], wrongCount, noTable))).toBeNull();
+  });
+});
+
+describe('too late for an isolation level', () => {
+  const tooLate =
+    'ErrorResponse S:ERROR V:ERROR C:25001 M:SET TRANSACTION ISOLATION LEVEL must be called before any query ';
+  const sets = [P('', 'set transaction isolation level serializable'), B(), E(), H];
+
+  it('explains a batch that goes on behind a Flush', () => {
+    const found = fork([[P('', 'select 1'), H], sets], tooLate, 'CommandComplete SET');
+    expect(explain('too late for an isolation level', found)).toBe('rest');
+  });
+
+  it('explains nothing without a Flush, and no other answer', () => {
+    const told = fork([[Q('begin')], [Q('select 1')]], tooLate, 'CommandComplete SET');
+    expect(explain('too late for an isolation level', told)).toBeNull();
+    const other = fork([[P('', 'select 1'), H], sets], tooLate, 'CommandComplete SELECT 1');
+    expect(explain('too late for an isolation level', other)).toBeNull();
   });
 });
