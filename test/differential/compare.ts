@@ -16,7 +16,7 @@ export function judge(
   proxied: Trace,
   rules: readonly AllowedDifference[] = allowedDifferences,
 ): Verdict {
-  const traces = [withoutPlaces(direct), withoutPlaces(proxied)] as const;
+  const traces = [direct, proxied].map(withoutPlaces).map(withReportsByName);
   const heard = traces.map(({ lines }) => byChannel(lines.filter(isNotification)));
   if (heard[0]!.join('\n') !== heard[1]!.join('\n')) {
     return { difference: `notifications:\n${excerpt(heard[0]!, heard[1]!, 0, 0)}`, allowed: [] };
@@ -32,6 +32,27 @@ const withoutPlaces = (trace: Trace): Trace => ({
     line.replace(/ tuple \(\d+,\d+\) in relation/, ' tuple in relation'),
   ),
 });
+
+/** In which order a statement's changes are reported is nobody's promise (ReportChangedGUCOptions, guc.c). */
+const withReportsByName = (trace: Trace): Trace => ({
+  ...trace,
+  lines: reportsByName(trace.lines),
+});
+
+/** Those that follow each other; of one parameter they keep their order. */
+function reportsByName(lines: readonly string[]): string[] {
+  const nameOf = (line: string) => /^ParameterStatus (\w+)=/.exec(line)?.[1];
+  const runs: string[][] = [];
+  for (const line of lines) {
+    const run = runs.at(-1);
+    const goesOn = nameOf(line) !== undefined && nameOf(run?.[0] ?? '') !== undefined;
+    if (goesOn) run!.push(line);
+    else runs.push([line]);
+  }
+  return runs.flatMap((run) =>
+    run.toSorted((a, b) => (nameOf(a) ?? '').localeCompare(nameOf(b) ?? '')),
+  );
+}
 
 /**
  * When a session hears of others is nobody's promise, only that it does, of each once, and in the
