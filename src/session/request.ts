@@ -298,6 +298,7 @@ export class Request {
         const body = Buffer.from(buffer.subarray(queryStart, end));
         message.parsed = { text: new PreparedText(statement, body), classified };
         if (this.executes === 0) this.classified = classified;
+        this.#looksUp(classified);
         if (classified.hasEffects) this.#nameStatements(classified);
         return;
       }
@@ -305,6 +306,7 @@ export class Request {
         const { portal, statement } = bindFields.read(buffer, start, end);
         if (statements.sql(statement) !== undefined) this.sqlNames.push(statement);
         const bound = this.find(statement, statements);
+        if (bound !== undefined) this.#looksUp(bound.classified);
         if (bound?.classified.hasEffects) this.#nameStatements(bound.classified);
         statements.bindPortal(portal, bound);
         return;
@@ -327,6 +329,7 @@ export class Request {
           if (statements.sql(name) !== undefined) this.sqlNames.push(name);
           // What an EXECUTE returns is what the statement returns that it names.
           const named = this.find(name, statements);
+          if (named !== undefined && type === Frontend.Describe) this.#looksUp(named.classified);
           if (named?.classified.hasEffects) this.#nameStatements(named.classified);
         } else if (type === Frontend.Close) {
           statements.bindPortal(targetFields.name, undefined);
@@ -380,6 +383,11 @@ export class Request {
     this.count += 1;
     this.bytes += end - start;
     return message;
+  }
+
+  /** To parse, plan or describe a statement takes a catalog that is as fresh as its tables. */
+  #looksUp({ statements }: Classified): void {
+    if (statements.some(({ access }) => access !== 'session')) this.sessionOnly = false;
   }
 
   /** In doubt: the primary, unless a READ ONLY transaction already holds it to a replica. */

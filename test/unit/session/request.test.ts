@@ -59,6 +59,19 @@ describe('a Query', () => {
     expect(request.learnable).toHaveLength(access === 'read' ? 1 : 0);
   });
 
+  it('asks for freshness where it only prepares, binds or describes beside what any server can run', () => {
+    const { take, statements } = setUp();
+    const set = [parse('', 'set a.b to 1'), bind(), execute()];
+    expect(take('sync', ...set, sync).sessionOnly).toBe(true);
+    expect(take('sync', ...set, parse('s', 'select 1'), sync).sessionOnly).toBe(false);
+    const [made] = take('sync', parse('known', 'insert into t values (1)'), sync).parsed;
+    statements.add('known', made!);
+    for (const message of [describeMessage(Statement, 'known'), bind({ statement: 'known' })]) {
+      expect(take('sync', ...set, message, sync).sessionOnly).toBe(false);
+    }
+    expect(take('sync', ...set, close(Statement, 'known'), sync).sessionOnly).toBe(true);
+  });
+
   it('tells what it writes before it begins a transaction from what it writes in it', () => {
     const { take } = setUp();
     const of = (sql: string) => take('query', query(sql)).writesBeforeBegin;
