@@ -60,6 +60,8 @@ export interface BuilderSession {
     start: number,
     end: number,
   ): void;
+  /** The server has refused it. */
+  failedAt(classified: Classified, index: number): void;
   /** The server has these settings again, behind a RESET. */
   broughtBack(back: BackToBase): void;
 }
@@ -192,7 +194,10 @@ export class BatchBuilder {
         statements.confirm('', null);
         step.done?.(buffer, start, end);
       },
-      failed: () => statements.confirm('', null),
+      failed: () => {
+        statements.confirm('', null);
+        step.failed?.();
+      },
     };
   }
 
@@ -219,6 +224,7 @@ export class BatchBuilder {
       ...steps.execute,
       done: (buffer, start, end) =>
         this.#session.completedAt(statement.classified, 0, buffer, start, end),
+      failed: () => this.#session.failedAt(statement.classified, 0),
     };
   }
 

@@ -489,6 +489,11 @@ export class RequestRunner implements ReplySink, ConnectionOwner, BuilderSession
     if (!mayBeShared) this.#sent.mustClose = true;
   }
 
+  failedAt(classified: Classified, index: number): void {
+    if (this.#placed === null) return;
+    if (!this.#effects.failed(classified, index, this.#placed)) this.#sent.mustClose = true;
+  }
+
   ready(exchange: Exchange, status: number): void {
     const placed = this.#placed!;
     const request = this.#request!;
@@ -500,6 +505,7 @@ export class RequestRunner implements ReplySink, ConnectionOwner, BuilderSession
       this.#runAgain(placed.node, request);
       return;
     }
+    if (request.end === 'call') this.#effects.called(placed.server);
     this.deferred.length = 0;
     this.#request = null;
     this.#sent.isBatchOpen = false;

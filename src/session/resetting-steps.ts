@@ -5,7 +5,7 @@ import type { BackToBase } from './back-to-base.ts';
 import type { BuilderSession } from './batch-builder.ts';
 import type { ResettingQuery } from './resetting-query.ts';
 
-type Told = Pick<BuilderSession, 'completedAt' | 'broughtBack'>;
+type Told = Pick<BuilderSession, 'completedAt' | 'failedAt' | 'broughtBack'>;
 
 /** Of what is executed for the session without its knowledge. */
 const ownName = 'tidemark_reset';
@@ -20,6 +20,7 @@ export function queryStep(session: Told, classified: Classified | null): Step {
       session.completedAt(classified, index, buffer, start, end);
       index += 1;
     },
+    failed: () => session.failedAt(classified, index),
   };
 }
 

@@ -206,6 +206,34 @@ export class SessionState {
     }
   }
 
+  /**
+   * A statement with this effect failed. What it did is rolled back, but for what is no part of a
+   * transaction: locks of the session, what SQL PREPARE has made, what functions keep in the server,
+   * and what blocks of code have committed.
+   */
+  failed(effect: Effect, server: ServerConnection): void {
+    switch (effect.kind) {
+      case 'several':
+        for (const one of effect.effects) this.failed(one, server);
+        return;
+      case 'pin':
+        // Of this the server cannot be asked.
+        if (effect.reason === 'session-function') this.pins.add(effect.reason);
+        else this.pins.mayHaveCome();
+        return;
+      case 'review':
+        if (effect.ran !== null) this.#review(effect.ran, server);
+        return;
+      case 'prepare':
+        this.pins.mayHaveCome();
+    }
+  }
+
+  /** A function that nobody has looked at has been called by a FunctionCall, and may have failed. */
+  called(server: ServerConnection): void {
+    this.#review('function', server);
+  }
+
   /** The server has told the values of settings that it was given by a statement nobody could read. */
   learn(values: ReadonlyMap<string, string | null>, server: ServerConnection): void {
     for (const [name, value] of values) {

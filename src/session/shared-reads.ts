@@ -251,6 +251,10 @@ export class SharedReads implements ReplySink, BuilderSession, Rider {
     assert.fail('a shared read has no effects');
   }
 
+  failedAt(): void {
+    assert.fail('a shared read has no effects');
+  }
+
   broughtBack(): void {
     assert.fail('a shared read resets nothing');
   }

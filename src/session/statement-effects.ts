@@ -58,6 +58,27 @@ export class StatementEffects {
     return true;
   }
 
+  /**
+   * The server has refused the `index`th statement of a query string, or the commit behind it. False:
+   * nobody else may have the server connection after this session.
+   */
+  failed(
+    { statements }: Classified,
+    index: number,
+    { server, isPrimary }: { readonly server: ServerConnection; readonly isPrimary: boolean },
+  ): boolean {
+    const effect = this.#effectOf(statements[index]);
+    if (effect === null) return true;
+    if (!isPrimary && effect.kind === 'pin') return false;
+    this.#state.failed(effect, server);
+    return true;
+  }
+
+  /** A FunctionCall has ended, of a function that may do anything. */
+  called(server: ServerConnection): void {
+    this.#state.called(server);
+  }
+
   /** Of EXECUTE, that of the statement which it names. */
   #effectOf(statement: StatementClass | undefined): Effect | null {
     const effect = statement?.effect ?? null;

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { query } from '../../src/protocol/frontend.ts';
+import { call } from '../differential/message.ts';
 import { busyPools } from '../support/bystander.ts';
 import { startTestCluster, type TestCluster } from '../support/cluster.ts';
 import { eventually, startTestProxy, type TestProxy } from '../support/proxy.ts';
@@ -206,6 +207,67 @@ describe('what keeps a server connection', () => {
       await unpinned(client);
     }),
   );
+
+  describe('is a lock that was taken by what failed', () => {
+    const key = 816;
+    const fails = `SELECT pg_advisory_lock(n), 1 / (n - ${key}) FROM generate_series(${key}, ${key}) n`;
+    const ways: Record<string, readonly string[]> = {
+      'before its end': [fails],
+      'in a transaction': ['BEGIN', fails, 'ROLLBACK'],
+      'by its commit': [`INSERT INTO late VALUES (0); SELECT pg_try_advisory_lock(${key})`],
+      'in a function': [`SELECT lock_and_fail(${key})`],
+      'in a block': [`DO $$ BEGIN PERFORM pg_advisory_lock(${key}); RAISE 'no'; END $$`],
+      'in what was prepared': [`PREPARE locks AS ${fails}`, 'EXECUTE locks', 'DEALLOCATE locks'],
+    };
+
+    beforeAll(async () => {
+      await cluster.primary.query(`
+        CREATE TABLE late (item int REFERENCES items DEFERRABLE INITIALLY DEFERRED);
+        CREATE FUNCTION lock_and_fail(n int) RETURNS void LANGUAGE plpgsql
+          AS $$ BEGIN PERFORM pg_advisory_lock(n); RAISE 'no'; END $$`);
+      await cluster.waitForCatchup();
+    });
+
+    const isFree = async () => {
+      const rows = await cluster.primary.query<{ free: boolean }>(
+        `SELECT NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = ${key}) AS free`,
+      );
+      return rows[0]!.free;
+    };
+
+    for (const [way, statements] of Object.entries(ways)) {
+      for (const queryMode of ['simple', 'extended'] as const) {
+        if (queryMode === 'extended' && statements[0]!.includes(';')) continue;
+        test(
+          `${way}, ${queryMode}`,
+          sole(async (client) => {
+            let failures = 0;
+            for (const text of statements) {
+              const asked = queryMode === 'simple' ? { text } : { text, queryMode };
+              await client.query(asked).catch(() => {
+                failures += 1;
+              });
+            }
+            expect(failures).toBe(1);
+            await eventually(async () => (await pins(client)) === 'advisory-lock', 'pinned');
+            expect(await value(client, `SELECT pg_advisory_unlock(${key})`)).toBe(true);
+            await unpinned(client);
+            expect(await isFree()).toBe(true);
+          }),
+        );
+      }
+    }
+
+    test('through a function call of the protocol, which has not even to fail', async () => {
+      const { user, password, database } = cluster.nodes[0]!;
+      const client = await RawClient.logIn({ ...proxy, user, password, database });
+      // pg_advisory_lock(int8)
+      await client.ask(call(2880, String(key)).bytes(''));
+      expect(await isFree()).toBe(false);
+      client.destroy();
+      await eventually(isFree, 'the lock goes with its client');
+    });
+  });
 
   test('is nothing that a function has set, for others', async () => {
     const single = await startTestProxy(cluster, { pool: { size: 1 } });

@@ -48,6 +48,7 @@ class Session implements BuilderSession {
   knowsServerNames = false;
   readonly base = Settings.none;
   broughtBack(): void {}
+  failedAt(): void {}
 
   get isBatchOpen(): boolean {
     return this.#isOpen;

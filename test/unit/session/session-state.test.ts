@@ -263,6 +263,40 @@ describe('pins', () => {
   });
 });
 
+describe('what failed', () => {
+  const doubts = (effect: Effect) => {
+    const { state, connection, fail } = session();
+    state.failed(effect, connection);
+    fail(Idle);
+    return { pins: state.pins.areDoubtful, settings: state.areSettingsDoubtful };
+  };
+
+  it('may have left what is no part of a transaction', () => {
+    const lock: Effect = { kind: 'pin', reason: 'advisory-lock' };
+    expect(doubts(lock)).toEqual({ pins: true, settings: false });
+    expect(doubts({ kind: 'several', effects: [lock] })).toEqual({ pins: true, settings: false });
+    expect(doubts({ kind: 'review', ran: 'function' })).toEqual({ pins: true, settings: false });
+    expect(doubts({ kind: 'review', ran: 'block' })).toEqual({ pins: true, settings: true });
+  });
+
+  it('has left nothing that is', () => {
+    for (const effect of [
+      set('a', '1'),
+      { kind: 'listen', channel: 'c' },
+      { kind: 'review', ran: null },
+      { kind: 'commit', chain: false },
+    ] as const) {
+      expect(doubts(effect)).toEqual({ pins: false, settings: false });
+    }
+  });
+
+  it('keeps its server connection where nobody can be asked', () => {
+    const { state, connection } = session();
+    state.failed({ kind: 'pin', reason: 'session-function' }, connection);
+    expect(state.pins.reasons).toEqual(['session-function']);
+  });
+});
+
 describe('channels', () => {
   const listen = (channel: string): Effect => ({ kind: 'listen', channel });
   const begin: Effect = { kind: 'begin', ...noModes };
