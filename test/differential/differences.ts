@@ -127,7 +127,10 @@ export const allowedDifferences: readonly AllowedDifference[] = [
       if (sqlstate(proxied[proxiedAt]) !== '25P02') return null;
       const expected = direct[directAt] ?? '';
       if (isRefusedBind(expected)) return inOtherWords;
-      return expected.startsWith('ParameterDescription') ? toReady(fork) : null;
+      if (!expected.startsWith('ParameterDescription')) return null;
+      // What is skipped to Sync makes no statement, which the rest of the script may name.
+      const makesNamed = messagesAt(fork).some(({ shown }) => /^P\('\w/.test(shown));
+      return makesNamed ? 'rest' : toReady(fork);
     },
   },
   {
@@ -170,6 +173,25 @@ export const allowedDifferences: readonly AllowedDifference[] = [
       const said = proxied.find((line, at) => at >= proxiedAt && !line.startsWith('--- ')) ?? '';
       const isTold = sqlstate(said) === '08006' && said.includes(` D:The server said: ${last} `);
       return last !== undefined && isTold ? 'rest' : null;
+    },
+  },
+  {
+    name: 'wrong message during COPY',
+    explains({ direct, proxied, directAt, proxiedAt }) {
+      const wrong = / M:unexpected message type 0x\w+ during COPY from stdin /;
+      const [first, only] = [direct[directAt] ?? '', proxied[proxiedAt] ?? ''];
+      const isTold = first.startsWith('ErrorResponse S:ERROR') && wrong.test(first);
+      return isTold && only.startsWith('ErrorResponse S:FATAL') && wrong.test(only) ? 'rest' : null;
+    },
+  },
+  {
+    name: 'UNLISTEN before PREPARE TRANSACTION',
+    explains({ script, direct, proxied, directAt, proxiedAt }) {
+      const isPrepared = direct[directAt] === 'CommandComplete PREPARE TRANSACTION';
+      const isRefused = / M:cannot PREPARE a transaction that has executed LISTEN, UNLISTEN,/.test(
+        proxied[proxiedAt] ?? '',
+      );
+      return isPrepared && isRefused && mentions(script, /\bunlisten\b/) ? 'rest' : null;
     },
   },
   {

@@ -58,3 +58,32 @@ describe('too late for an isolation level', () => {
     expect(explain('too late for an isolation level', other)).toBeNull();
   });
 });
+
+describe('other named differences', () => {
+  const copy = 'C:08P01 M:unexpected message type 0x43 during COPY from stdin W:COPY t, line 1 ';
+
+  it('are explained by what both sides say', () => {
+    const told = fork(
+      [[Q('copy t from stdin')]],
+      `ErrorResponse S:ERROR ${copy}`,
+      `ErrorResponse S:FATAL ${copy}`,
+    );
+    expect(explain('wrong message during COPY', told)).toBe('rest');
+    const refused =
+      'ErrorResponse S:ERROR V:ERROR C:0A000 M:cannot PREPARE a transaction that has executed LISTEN, UNLISTEN, or NOTIFY ';
+    const script = [[Q("unlisten ch2; prepare transaction 'g1'")]];
+    const prepared = fork(script, 'CommandComplete PREPARE TRANSACTION', refused);
+    expect(explain('UNLISTEN before PREPARE TRANSACTION', prepared)).toBe('rest');
+  });
+
+  it('are not explained otherwise', () => {
+    const same = `ErrorResponse S:ERROR ${copy}`;
+    expect(explain('wrong message during COPY', fork([], same, 'ReadyForQuery I'))).toBeNull();
+    const other = fork(
+      [[Q("prepare transaction 'g1'")]],
+      'CommandComplete PREPARE TRANSACTION',
+      same,
+    );
+    expect(explain('UNLISTEN before PREPARE TRANSACTION', other)).toBeNull();
+  });
+});
