@@ -391,7 +391,7 @@ export class ReplyPipeline {
       }
       this.#release(exchange);
     }
-    step?.failed?.();
+    step?.failed?.(chunk, start, end);
     exchange.sink.refused(chunk, start, end);
     const worded = step === undefined ? null : wordedFor(step, chunk.subarray(start, end));
     const replacement = substituteFor(exchange, chunk, start, end) ?? worded;

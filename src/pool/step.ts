@@ -19,8 +19,8 @@ export interface Step {
   readonly reworded?: (frame: Buffer) => Buffer | null;
   /** The server may read what comes behind it as part of a COPY. */
   readonly mayCopy?: true;
-  /** Called when the server refuses this step, not when it skips it. */
-  readonly failed?: () => void;
+  /** Called with the ErrorResponse when the server refuses this step, not when it skips it. */
+  readonly failed?: (buffer: Buffer, start: number, end: number) => void;
 }
 
 export const Op = {

@@ -60,8 +60,8 @@ export interface BuilderSession {
     start: number,
     end: number,
   ): void;
-  /** The server has refused it. */
-  failedAt(classified: Classified, index: number): void;
+  /** The server has refused it, with the ErrorResponse in that frame. */
+  failedAt(classified: Classified, index: number, buffer: Buffer, start: number, end: number): void;
   /** The server has these settings again, behind a RESET. */
   broughtBack(back: BackToBase): void;
 }
@@ -194,9 +194,9 @@ export class BatchBuilder {
         statements.confirm('', null);
         step.done?.(buffer, start, end);
       },
-      failed: () => {
+      failed: (buffer, start, end) => {
         statements.confirm('', null);
-        step.failed?.();
+        step.failed?.(buffer, start, end);
       },
     };
   }
@@ -224,7 +224,8 @@ export class BatchBuilder {
       ...steps.execute,
       done: (buffer, start, end) =>
         this.#session.completedAt(statement.classified, 0, buffer, start, end),
-      failed: () => this.#session.failedAt(statement.classified, 0),
+      failed: (buffer, start, end) =>
+        this.#session.failedAt(statement.classified, 0, buffer, start, end),
     };
   }
 

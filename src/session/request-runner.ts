@@ -20,7 +20,7 @@ import { ParseScope } from './parse-scope.ts';
 import type { Placed, PlacementFailure } from './placement.ts';
 import type { Request } from './request.ts';
 import { RequestPlacer } from './request-placer.ts';
-import { isStalePlan } from './retry-policy.ts';
+import { hasNotRun, isStalePlan } from './retry-policy.ts';
 import { RouteLog } from './route-log.ts';
 import type { ClientKnowledge, LastRoute, RunnerOwner } from './runner-owner.ts';
 import type { SessionContext } from './session-context.ts';
@@ -489,8 +489,14 @@ export class RequestRunner implements ReplySink, ConnectionOwner, BuilderSession
     if (!mayBeShared) this.#sent.mustClose = true;
   }
 
-  failedAt(classified: Classified, index: number): void {
-    if (this.#placed === null) return;
+  failedAt(
+    classified: Classified,
+    index: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): void {
+    if (this.#placed === null || hasNotRun(buffer, start, end)) return;
     if (!this.#effects.failed(classified, index, this.#placed)) this.#sent.mustClose = true;
   }
 

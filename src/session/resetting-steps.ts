@@ -20,7 +20,7 @@ export function queryStep(session: Told, classified: Classified | null): Step {
       session.completedAt(classified, index, buffer, start, end);
       index += 1;
     },
-    failed: () => session.failedAt(classified, index),
+    failed: (buffer, start, end) => session.failedAt(classified, index, buffer, start, end),
   };
 }
 

@@ -19,6 +19,18 @@ export function isStalePlan(buffer: Buffer, start: number, end: number): boolean
 }
 
 /**
+ * The statement itself was refused before anything of it ran: class 42 with its position in the text
+ * (parser_errposition, parse_node.c). What a function says of its own statements has a context.
+ */
+export function hasNotRun(buffer: Buffer, start: number, end: number): boolean {
+  return (
+    errorField(buffer, start, end, 'C')?.startsWith('42') === true &&
+    errorField(buffer, start, end, 'P') !== undefined &&
+    errorField(buffer, start, end, 'W') === undefined
+  );
+}
+
+/**
  * Whether an ErrorResponse of a replica says that the request must run elsewhere, and why; null:
  * the error is the statement's own. The message is localised, so SQLSTATE and routine decide.
  * `sessionOnly`: the request goes to any replica, however far that is behind. Its roles,

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as frontend from '../../src/protocol/frontend.ts';
+import { busyPools } from '../support/bystander.ts';
 import { startTestCluster, type TestCluster, type TestNode } from '../support/cluster.ts';
 import { fillPage } from '../support/fill-page.ts';
 import { eventually, startTestProxy, type TestProxy } from '../support/proxy.ts';
@@ -151,6 +152,8 @@ describe('pitfall 4: commits that do not look like one', () => {
       1,
       async (client) => {
         expect(await code(client.query('call commits_then_fails(3)'))).toBe('P0001');
+        // Until the server has said what it left there, its session reads on the primary.
+        await eventually(async () => (await busyPools(proxy.httpUrl)).length === 0, 'idle pools');
       },
     ],
     [

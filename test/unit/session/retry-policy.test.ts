@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { Backend } from '../../../src/protocol/codes.ts';
 import { message } from '../../../src/protocol/writer.ts';
-import { isStalePlan, retryFor } from '../../../src/session/retry-policy.ts';
+import { hasNotRun, isStalePlan, retryFor } from '../../../src/session/retry-policy.ts';
 
 function refusal(sqlstate: string, routine = 'someRoutine'): Buffer {
   return message(Backend.ErrorResponse, (writer) => {
@@ -51,4 +51,19 @@ it.each([
 ] as const)('%s of what any replica would be asked: %s', (sqlstate, retry) => {
   const frame = refusal(sqlstate);
   expect(retryFor(frame, 0, frame.length, true)).toBe(retry);
+});
+
+it.each([
+  [['C42883', 'P8'], true],
+  [['C42601', 'P1'], true],
+  [['C42P01'], false],
+  [['C42883', 'P8', 'Wfunction f() line 1'], false],
+  [['C22012', 'P8'], false],
+  [['P8'], false],
+] as const)('%j: whether nothing has run is %s', (fields, expected) => {
+  const frame = message(Backend.ErrorResponse, (writer) => {
+    for (const field of ['SERROR', 'VERROR', ...fields, 'Mno']) writer.cstring(field);
+    writer.byte(0);
+  });
+  expect(hasNotRun(frame, 0, frame.length)).toBe(expected);
 });
