@@ -195,6 +195,22 @@ export const allowedDifferences: readonly AllowedDifference[] = [
     },
   },
   {
+    name: 'channels within a transaction',
+    explains(fork) {
+      const { script, direct, proxied, directAt, proxiedAt } = fork;
+      const isAsked = messagesAt(fork).some(({ sql }) => /pg_listening_channels/.test(sql ?? ''));
+      if (!isAsked || !mentions(script, /\blisten\b/)) return null;
+      const isTransaction = direct.find((line, at) => at >= directAt && isReady(line))?.slice(-1);
+      if (isTransaction !== 'T' || proxied[proxiedAt] !== 'CommandComplete SELECT 0') return null;
+      let at = directAt;
+      while (/^DataRow "ch\d"$/.test(direct[at] ?? '')) at += 1;
+      const rows = at - directAt;
+      return direct[at] === `CommandComplete SELECT ${rows}` && rows > 0
+        ? { direct: rows + 1, proxied: 1 }
+        : null;
+    },
+  },
+  {
     name: 'chain after a failure',
     explains({ script, direct, proxied, directAt, proxiedAt }) {
       const isChained = mentions(script, /and chain/) && isReadOnly(script);

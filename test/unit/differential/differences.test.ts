@@ -87,3 +87,27 @@ describe('other named differences', () => {
     expect(explain('UNLISTEN before PREPARE TRANSACTION', other)).toBeNull();
   });
 });
+
+describe('channels within a transaction', () => {
+  const name = 'channels within a transaction';
+  const list = Q('select * from pg_listening_channels() order by 1');
+  const asked = (first: Message, rows: readonly string[], status: string): Fork => ({
+    ...fork([[first], [list]], '', ''),
+    direct: ['--- 1', ...rows, `CommandComplete SELECT ${rows.length}`, `ReadyForQuery ${status}`],
+    proxied: ['--- 1', 'CommandComplete SELECT 0', `ReadyForQuery ${status}`],
+  });
+  const rows = ['DataRow "ch1"', 'DataRow "ch2"'];
+
+  it('explains that none are listed there', () => {
+    expect(explain(name, asked(Q('listen ch1'), rows, 'T'))).toEqual({ direct: 3, proxied: 1 });
+  });
+
+  it('explains nothing outside of one, of a session that does not listen, or of other rows', () => {
+    expect(explain(name, asked(Q('listen ch1'), rows, 'I'))).toBeNull();
+    expect(explain(name, asked(Q('select 1'), rows, 'T'))).toBeNull();
+    expect(explain(name, asked(Q('listen ch1'), ['DataRow "one"'], 'T'))).toBeNull();
+    expect(explain(name, asked(Q('listen ch1'), [], 'T'))).toBeNull();
+    const other = { ...asked(Q('listen ch1'), rows, 'T'), proxied: ['--- 1', 'DataRow "ch1"'] };
+    expect(explain(name, other)).toBeNull();
+  });
+});
