@@ -96,8 +96,7 @@ export function leaveToItself(pool: Pool, server: ServerConnection, left: Abando
     tidyUp(pool, server, false);
     return;
   }
-  // What the rest of it sets, nobody follows any more.
-  server.changeSettings(null);
+  server.loseTrackOfSettings();
   server.prepared.unnamed = null;
   server.onQuiet = () => tidyUp(pool, server, left.leavesTraces);
   if (left.mayCancel) cancelOn(left.address, pool, server);

@@ -27,9 +27,10 @@ export class ServerConnection implements PipelineOwner {
   /** Last value of every parameter the server reported (GUC_REPORT). */
   readonly params: Map<string, string>;
   readonly prepared = new PreparedOnServer();
-  /** What the session settings of this backend are; null: unknown, after a rollback. */
+  /** What the session settings of this backend are; null: unknown. */
   settings: Settings | null = Settings.none;
-  #settingsChangedInTransaction = false;
+  /** As they were before the running transaction changed them; undefined: it has not. */
+  #settingsBefore: Settings | null | undefined;
   /** A function of the user's was called on it, which may have set anything. */
   ranCode = false;
   /** Who wrote last on it, and alone may ask what currval() says there; null: nobody has. */
@@ -132,14 +133,21 @@ export class ServerConnection implements PipelineOwner {
 
   /** The backend's settings became `settings`, for good or until its transaction rolls back. */
   changeSettings(settings: Settings | null): void {
+    if (this.#settingsBefore === undefined) this.#settingsBefore = this.settings;
     this.settings = settings;
-    this.#settingsChangedInTransaction = true;
   }
 
-  /** The transaction ended: what it set stays, or is undone (to what, nobody remembers). */
+  /** Nobody follows what is set from here on, and where transactions end. */
+  loseTrackOfSettings(): void {
+    this.settings = null;
+    this.#settingsBefore = null;
+  }
+
+  /** The transaction ended: what it set stays, or is undone. */
   endTransaction(committed: boolean): void {
-    if (this.#settingsChangedInTransaction && !committed) this.settings = null;
-    this.#settingsChangedInTransaction = false;
+    if (this.#settingsBefore === undefined) return;
+    if (!committed) this.settings = this.#settingsBefore;
+    this.#settingsBefore = undefined;
   }
 
   pause(): void {

@@ -87,6 +87,19 @@ const ends: readonly Script[] = [
     ),
     params: { application_name: 'from startup', options: '-c statement_timeout=50s' },
   },
+  script(
+    'SET LOCAL right behind a setting that was rolled back',
+    q('begin'),
+    q("set application_name = 'mine'"),
+    q("rollback and chain; set local timezone = 'Asia/Tokyo'"),
+    q('show timezone'),
+    q('commit'),
+    q('begin'),
+    q("set application_name = 'mine'"),
+    q("rollback; begin; set local timezone = 'Asia/Tokyo'"),
+    q('show timezone'),
+    q('commit'),
+  ),
   {
     ...script(
       'behind a READ ONLY transaction of a session that is SERIALIZABLE by default',

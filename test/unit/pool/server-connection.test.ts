@@ -628,14 +628,25 @@ describe('what a server must not say', () => {
 describe('settings of the backend', () => {
   const changed = Settings.of([['a', settingFromSet('a', '1')]]);
 
-  it('are unknown after a rollback of what changed them', () => {
+  const more = changed.with('b', settingFromSet('b', '2'));
+
+  it('are again what they were before the transaction when that is rolled back', () => {
     const { connection } = fakeServer();
     connection.changeSettings(changed);
     connection.endTransaction(true);
     expect(connection.settings).toBe(changed);
     connection.endTransaction(false);
     expect(connection.settings).toBe(changed);
+    connection.changeSettings(more);
+    connection.changeSettings(Settings.none);
+    connection.endTransaction(false);
+    expect(connection.settings).toBe(changed);
+  });
+
+  it('stay unknown where nobody has followed what the transaction did', () => {
+    const { connection } = fakeServer();
     connection.changeSettings(changed);
+    connection.loseTrackOfSettings();
     connection.endTransaction(false);
     expect(connection.settings).toBeNull();
   });

@@ -70,7 +70,7 @@ describe('settings', () => {
     expect(value('a')).toBe('1');
     fail(Idle);
     expect(value('a')).toBeUndefined();
-    expect(connection.settings).toBeNull();
+    expect(connection.settings).toBe(Settings.none);
   });
 
   it('are undone by a COMMIT that is answered with ROLLBACK', () => {
@@ -386,10 +386,13 @@ describe('against a model of the server', () => {
   );
   // Several in one Query: without transaction control, whose rules for implicit blocks are special.
   const plain = statement.filter(({ sql }) => /^(SET|ERROR|SELECT)/.test(sql));
+  // But for one that implicit blocks do not take.
+  const chains = statement.filter(({ sql }) => sql.endsWith('AND CHAIN'));
   const request = fc.record({
     statements: fc.oneof(
       { weight: 6, arbitrary: fc.tuple(statement) },
       { weight: 1, arbitrary: fc.array(plain, { minLength: 2, maxLength: 3 }) },
+      { weight: 1, arbitrary: fc.tuple(chains, plain) },
     ),
     server: fc.nat(1),
   });
