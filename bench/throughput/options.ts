@@ -32,7 +32,8 @@ export interface ThroughputOptions {
 
 export const help = `npm run bench -- [options]
 
-  --targets a,b         of ${targetKeys.join(', ')} (default: all that are installed)
+  --targets a,b         of ${targetKeys.join(', ')} (default: all that are
+                        installed, except forwarder)
   --workloads a,b       of ${workloadKeys.join(', ')} (default: all)
   --protocols a,b       of ${protocols.join(', ')} (default: all)
   --clients 1,8,32,128,500

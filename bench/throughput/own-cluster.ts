@@ -15,7 +15,7 @@ import type { ThroughputResults } from './results.ts';
 import { startTargets } from './targets.ts';
 
 /** What others are held against. */
-const baselines = ['direct', 'pgbouncer', 'pgpool', 'tidemark-unshared'];
+const baselines = ['direct', 'pgbouncer', 'pgpool', 'tidemark-unshared', 'forwarder'];
 /** Those of the bench itself, the monitors and the walsenders. */
 const spareConnections = 100;
 const sharedBuffers = '256MB';

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 import type { TestCluster } from '../../test/support/cluster.ts';
 import type { InstalledProgram } from '../support/find-program.ts';
+import { startForwarder } from '../support/forwarder.ts';
 import type { Login } from '../support/login.ts';
 import { knowsPreparedStatements, startPgbouncer } from '../support/pgbouncer.ts';
 import { startPgpool } from '../support/pgpool.ts';
@@ -22,7 +23,7 @@ export interface TargetsOptions {
   readonly version: string;
   readonly pgbouncer: InstalledProgram | null;
   readonly pgpool: InstalledProgram | null;
-  /** Null: all. */
+  /** Null: all that users have to choose from. */
   readonly keys: readonly string[] | null;
 }
 
@@ -38,6 +39,7 @@ export const targetKeys = [
   'pgbouncer',
   'pgpool',
   ...tidemarkVariants.map(({ key }) => key),
+  'forwarder',
 ];
 
 /** Starts the proxies. The order is that of the turns and of the tables. */
@@ -55,6 +57,7 @@ export async function startTargets(options: TargetsOptions): Promise<RunningTarg
     for (const variant of tidemarkVariants) {
       if (isWanted(variant.key)) targets.push(await tidemarkTarget(options, variant, stops));
     }
+    if (options.keys?.includes('forwarder')) targets.push(await forwarderTarget(options, stops));
     return { targets, stop };
   } catch (error) {
     await stop();
@@ -106,6 +109,21 @@ async function pgbouncerTarget(options: TargetsOptions, stops: Stops): Promise<T
       readCounts: noReplicas,
     },
   ];
+}
+
+/** No proxy: what is left of one in Node.js without all that makes it one. */
+async function forwarderTarget({ cluster, folder }: TargetsOptions, stops: Stops): Promise<Target> {
+  const running = await startForwarder(cluster.primary, join(folder, 'forwarder.log'));
+  stops.push(running.stop);
+  const destination = destinationOf(running.login);
+  return {
+    key: 'forwarder',
+    name: 'Node.js, bytes only',
+    settings: { connections: 'one per client, to the primary' },
+    destinationFor: () => destination,
+    pid: running.pid,
+    readCounts: noReplicas,
+  };
 }
 
 /** In the way of its manual's examples, as in the bench of staleness. */
