@@ -14,31 +14,59 @@ const orm = (id: number) =>
   `WHERE "order"."customer_id" = ${id} AND "order"."state" IN ('open', 'paid') GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 ` +
   `ORDER BY "order"."created_at" DESC LIMIT 20`;
 
+/** As long as all that are made of it. */
+const firstId = 1_000_000;
+
 const account = (id: number) => `SELECT abalance FROM pgbench_accounts WHERE aid = ${id};`;
 
-/** The same statements with other literals each time, as applications without parameters send. */
 export function classification(): MicroGroup {
   return {
     title: 'Classification, of a statement whose form is known',
     benches: [
-      cached('a short SELECT', account),
-      cached('what an ORM sends', orm),
-      cached('the same with parameters', () => orm(1).replace('= 1 ', '= $1 ')),
+      fresh('a short SELECT, other literals each time', account),
+      fresh('what an ORM sends, other literals each time', orm),
+      same('what an ORM sends, with parameters', orm(firstId).replace(`= ${firstId} `, '= $1 ')),
     ],
   };
 }
 
-function cached(name: string, text: (id: number) => string): MicroBench {
+/** The text comes again and again, as from applications with parameters. */
+function same(name: string, text: string): MicroBench {
+  const bytes = Buffer.from(text);
+  return bench(name, bytes, () => {});
+}
+
+/** No text comes twice. */
+function fresh(name: string, textOf: (id: number) => string): MicroBench {
+  const bytes = Buffer.from(textOf(firstId));
+  const digitsEnd = bytes.indexOf(String(firstId)) + String(firstId).length;
+  return bench(name, bytes, () => increment(bytes, digitsEnd));
+}
+
+function bench(name: string, bytes: Buffer, change: () => void): MicroBench {
   const classifier = new Classifier({ catalog });
-  const texts = Array.from({ length: textsPerRun }, (_, index) =>
-    Buffer.from(text(1_000_000 + 7_919 * index)),
-  );
   return {
-    name: `${name} (${texts[0]!.length} bytes)`,
+    name: `${name} (${bytes.length} bytes)`,
     count: textsPerRun,
     aimNs: cachedAimNs,
     run: () => {
-      for (const one of texts) classifier.classify(one, 0, one.length);
+      for (let index = 0; index < textsPerRun; index++) {
+        change();
+        classifier.classify(bytes, 0, bytes.length);
+      }
     },
   };
+}
+
+const [zero, nine] = [0x30, 0x39];
+
+/** The decimal number that ends there; too large for its place, it begins anew. */
+function increment(bytes: Buffer, end: number): void {
+  for (let at = end - 1; bytes[at]! >= zero && bytes[at]! <= nine; at--) {
+    if (bytes[at] !== nine) {
+      bytes[at]! += 1;
+      return;
+    }
+    bytes[at] = zero;
+  }
 }

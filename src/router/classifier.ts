@@ -14,6 +14,7 @@ import {
   plainStart,
 } from './form.ts';
 import { parseHint } from './hint.ts';
+import { KnownTexts } from './known-texts.ts';
 import { parse } from './parser.ts';
 import { FORM_BYTES_MAX, formOf, scan, scanned, TEXT_BYTES_MAX } from './scanner.ts';
 import { readsSessionSettingsOnly, readsSettings } from './setting-names.ts';
@@ -65,6 +66,7 @@ const SESSION_SETTINGS = '\x05';
 export class Classifier {
   readonly #catalog: Catalog;
   readonly #cache: LRUCache<string, Classified | Marker>;
+  readonly #texts = new KnownTexts();
   readonly #hints = new LRUCache<string, { hint: Hint | null }>({ max: HINTS_MAX });
 
   constructor({ catalog, entriesMax = ENTRIES_MAX }: ClassifierOptions) {
@@ -81,6 +83,21 @@ export class Classifier {
    * standard_conforming_strings = off in the session: texts with a backslash are then not understood.
    */
   classify(text: Buffer, start: number, end: number, backslashEscapes = false): Classified {
+    if (backslashEscapes) return this.#scanAndClassify(text, start, end, true);
+    const known = this.#texts.find(text, start, end);
+    if (known !== null) return known;
+    const classified = this.#scanAndClassify(text, start, end, false);
+    // Each time it comes the catalog is to hear of what it does not know.
+    if (!classified.namesUnknown) this.#texts.add(text, start, end, classified);
+    return classified;
+  }
+
+  #scanAndClassify(
+    text: Buffer,
+    start: number,
+    end: number,
+    backslashEscapes: boolean,
+  ): Classified {
     scan(text, start, end);
     const hint = scanned.hintRanges.length === 0 ? null : this.#hintOf(text);
     const classified = this.#classify(text, start, end, backslashEscapes);
@@ -90,6 +107,7 @@ export class Classifier {
 
   /** A replica refused the statement as a write: from now on statements of its key are writes. */
   learnWrite(classified: Classified): void {
+    this.#texts.clear();
     if (classified.key.length > KEY_BYTES_MAX) return;
     const statements = classified.statements.map((statement) => {
       const { access, tag, effect, ddl } = statement;
@@ -108,6 +126,7 @@ export class Classifier {
 
   /** The catalog was loaded or loaded again: every class may differ, also those learned. */
   catalogChanged(): void {
+    this.#texts.clear();
     this.#cache.clear();
   }
 
