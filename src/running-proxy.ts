@@ -86,7 +86,7 @@ export class RunningProxy {
       onStaleness: (node, ms) => this.#staleness[node]!.observe(ms),
     });
     this.#gate = new Gate(this.#monitor);
-    this.#cluster = new Cluster(config.nodes, config.pool);
+    this.#cluster = new Cluster(config.nodes, config.pool, this.#monitor.now);
     this.#databases = new Databases(
       {
         primary: () => config.nodes[this.#monitor.primary()] ?? null,

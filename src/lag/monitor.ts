@@ -113,12 +113,12 @@ export class Monitor {
     return this.#epochs.count;
   }
 
-  /** True if the node is a live replica that is proven to meet the requirement. */
-  isEligible(node: number, requirement: ReadRequirement): boolean {
+  /** True if the node is a live replica that is proven to meet the requirement. `nowMs`: `now()`, read before. */
+  isEligible(node: number, requirement: ReadRequirement, nowMs = this.now()): boolean {
     if (this.nodes[node]!.role !== 'replica') return false;
     // Asked first, so that it takes note of every staleness seen.
     const { budget } = requirement;
-    if (budget !== null && !budget.admits(node, this.stalenessMs(node))) return false;
+    if (budget !== null && !budget.admits(node, this.stalenessMs(node, nowMs))) return false;
     return this.clock.satisfies(node, requirement);
   }
 
@@ -151,10 +151,10 @@ export class Monitor {
     return this.#watched[node]!.counts;
   }
 
-  /** Proven upper bound, in ms: 0 for the primary, Infinity while nothing is proven. */
-  stalenessMs(node: number): number {
+  /** Proven upper bound, in ms: 0 for the primary, Infinity while nothing is proven. `nowMs`: `now()`, read before. */
+  stalenessMs(node: number, nowMs = this.now()): number {
     if (node === this.#primary) return 0;
-    return this.now() - this.clock.freshAsOfMs(node);
+    return nowMs - this.clock.freshAsOfMs(node);
   }
 
   /**

@@ -1,4 +1,3 @@
-import { performance } from 'node:perf_hooks';
 import type { NodeConfig, PoolConfig } from '../config.ts';
 import type { DisconnectReason } from './disconnect-reason.ts';
 import { Pool, type PoolStat } from './pool.ts';
@@ -39,11 +38,14 @@ export class Cluster {
   readonly sequences = new SequenceInterest();
   readonly config: PoolConfig;
   readonly #pools: Map<string, Entry>[];
+  readonly #now: () => number;
   readonly #janitor: NodeJS.Timeout;
 
-  constructor(nodes: readonly NodeConfig[], config: PoolConfig) {
+  /** `now`: the monitor's clock, so that a read that has asked it can tell a pool the time. */
+  constructor(nodes: readonly NodeConfig[], config: PoolConfig, now: () => number) {
     this.nodes = nodes;
     this.config = config;
+    this.#now = now;
     this.#pools = nodes.map(() => new Map());
     this.#janitor = setInterval(() => this.#tidy(), tidyEveryMs);
     this.#janitor.unref();
@@ -59,7 +61,7 @@ export class Cluster {
     const pool = new Pool({
       connect: () => this.#connect(node, login),
       config: this.config,
-      now: () => performance.now(),
+      now: this.#now,
     });
     pools.set(key, { login, pool });
     return pool;
@@ -142,7 +144,7 @@ export class Cluster {
       params: new Map(),
       connectTimeoutMs: this.config.connectTimeoutMs,
     });
-    return new ServerConnection(handedOver, performance.now());
+    return new ServerConnection(handedOver, this.#now());
   }
 
   #tidy(): void {

@@ -99,9 +99,9 @@ export class Pool {
   }
 
   /** An idle connection that needs no check, or null: then `acquire`. The hot path. */
-  tryAcquire(): ServerConnection | null {
+  tryAcquire(nowMs = this.#now()): ServerConnection | null {
     const connection = this.#idle.at(-1);
-    if (connection === undefined || this.#needsCheck(connection)) return null;
+    if (connection === undefined || this.#needsCheck(connection, nowMs)) return null;
     this.#idle.pop();
     this.#active.add(connection);
     return connection;
@@ -147,7 +147,7 @@ export class Pool {
     connection.owner = null;
     // A client that was slow to take the end of a result has stopped it.
     connection.resume();
-    if (this.#isOver(connection)) {
+    if (this.#isOver(connection, nowMs)) {
       connection.close(this.#closed ? 'shutdown' : 'lifetime');
       return;
     }
@@ -240,13 +240,13 @@ export class Pool {
     waiter.served(connection);
   }
 
-  #needsCheck(connection: ServerConnection): boolean {
-    return this.#now() - connection.idleSinceMs > this.#config.checkAfterIdleMs;
+  #needsCheck(connection: ServerConnection, nowMs = this.#now()): boolean {
+    return nowMs - connection.idleSinceMs > this.#config.checkAfterIdleMs;
   }
 
   /** It must not be used again. */
-  #isOver(connection: ServerConnection): boolean {
-    const isOld = this.#now() - connection.openedAtMs > this.#config.lifetimeMs;
+  #isOver(connection: ServerConnection, nowMs = this.#now()): boolean {
+    const isOld = nowMs - connection.openedAtMs > this.#config.lifetimeMs;
     return this.#closed || isOld || this.#generations.get(connection) !== this.#generation;
   }
 

@@ -105,14 +105,22 @@ export class PreparedTexts {
   }
 }
 
+interface Kept {
+  readonly text: PreparedText;
+  /** Larger is later. */
+  usedAt: number;
+}
+
+const noTexts: readonly PreparedText[] = [];
+
 /** What is prepared on one server connection. */
 export class PreparedOnServer {
   /** Whose text the unnamed statement holds; null: none, or not known. */
   unnamed: PreparedText | null = null;
-  /** In order of last use, oldest first. */
-  #named = new Map<string, PreparedText>();
+  #named = new Map<string, Kept>();
+  #uses = 0;
   /** DEALLOCATE ALL or DISCARD ALL is under way: what it takes away, unless it fails. */
-  #clearing: Map<string, PreparedText> | null = null;
+  #clearing: Map<string, Kept> | null = null;
   /** Under names that clients gave, for SQL EXECUTE: by what they were made. */
   readonly #byClientName = new Map<string, string>();
   /** How many are being closed. */
@@ -127,22 +135,30 @@ export class PreparedOnServer {
 
   /** Whether it is there for the messages that are sent now; counts as a use. */
   has(text: PreparedText): boolean {
-    if (!this.#named.delete(text.name)) return false;
-    this.#named.set(text.name, text);
+    const kept = this.#named.get(text.name);
+    if (kept === undefined) return false;
+    // Not by its place in the Map: to take it out and put it in again costs more than all else here.
+    this.#uses += 1;
+    kept.usedAt = this.#uses;
     return true;
   }
 
   /** Its Parse goes out now, so that what follows can name it. */
   announce(text: PreparedText): void {
-    this.#named.set(text.name, text);
+    this.#keep(text);
     this.#announced.add(text);
   }
 
   /** Its Parse was answered. */
   confirm(text: PreparedText): void {
     const isToGo = this.#clearing?.has(text.name) === true && !this.#named.has(text.name);
-    if (!isToGo) this.#named.set(text.name, text);
+    if (!isToGo && !this.#named.has(text.name)) this.#keep(text);
     this.#announced.delete(text);
+  }
+
+  #keep(text: PreparedText): void {
+    this.#uses += 1;
+    this.#named.set(text.name, { text, usedAt: this.#uses });
   }
 
   /** No reply is expected any more: a Parse without an answer has failed, or was ignored. */
@@ -155,10 +171,20 @@ export class PreparedOnServer {
   }
 
   /** The least recently used ones beyond the newest `keep`. They stay until `remove`. */
-  oldestBeyond(keep: number): PreparedText[] {
+  oldestBeyond(keep: number): readonly PreparedText[] {
     const excess = this.#named.size - Math.max(0, keep);
-    if (excess <= 0) return [];
-    return [...this.#named.values()].slice(0, excess);
+    if (excess <= 0) return noTexts;
+    if (excess === 1) return [this.#oldest()];
+    const byUse = [...this.#named.values()].sort((one, other) => one.usedAt - other.usedAt);
+    return byUse.slice(0, excess).map(({ text }) => text);
+  }
+
+  #oldest(): PreparedText {
+    let oldest: Kept | null = null;
+    for (const kept of this.#named.values()) {
+      if (oldest === null || kept.usedAt < oldest.usedAt) oldest = kept;
+    }
+    return oldest!.text;
   }
 
   remove(text: PreparedText): void {
@@ -182,6 +208,10 @@ export class PreparedOnServer {
   /** DEALLOCATE of a client's name. */
   unmake(name: string): void {
     this.#byClientName.delete(name);
+  }
+
+  get hasClientNames(): boolean {
+    return this.#byClientName.size > 0;
   }
 
   get clientNames(): Iterable<string> {

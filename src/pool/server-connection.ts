@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { TxStatus } from '../protocol/codes.ts';
 import type { DisconnectReason } from './disconnect-reason.ts';
 import { type ConnectionOwner, Exchange } from './exchange.ts';
+import { Outgoing } from './outgoing.ts';
 import { PreparedOnServer } from './prepared.ts';
 import { type PipelineOwner, ReplyPipeline } from './reply-pipeline.ts';
 import { Settings } from './settings.ts';
@@ -51,14 +52,11 @@ export class ServerConnection implements PipelineOwner {
   onClosed: ((connection: ServerConnection, reason: DisconnectReason) => void) | null = null;
 
   readonly #replies = new ReplyPipeline(this);
-  #isGathering = false;
-  readonly #flush = () => {
-    this.#isGathering = false;
-    this.socket.uncork();
-  };
+  readonly #outgoing: Outgoing;
 
   constructor(login: LoggedIn, nowMs: number) {
     this.socket = login.socket;
+    this.#outgoing = new Outgoing(login.socket);
     this.pid = login.pid;
     this.secret = login.secret;
     this.params = login.params;
@@ -99,16 +97,19 @@ export class ServerConnection implements PipelineOwner {
   }
 
   /**
-   * What is sent in one turn of the event loop leaves as one. False: stop producing until the owner
-   * hears of `drained`.
+   * Leaves with what else is sent in this turn of the event loop, or, between `hold` and `flush`, with
+   * that. False: stop producing until the owner hears of `drained`.
    */
   send(bytes: Buffer): boolean {
-    if (!this.#isGathering) {
-      this.#isGathering = true;
-      this.socket.cork();
-      setImmediate(this.#flush);
-    }
-    return this.socket.write(bytes);
+    return this.#outgoing.send(bytes);
+  }
+
+  hold(): void {
+    this.#outgoing.hold();
+  }
+
+  flush(): boolean {
+    return this.#outgoing.flush();
   }
 
   /** Calls back when the server is at this exchange: at once, later, or never if it is not there. */

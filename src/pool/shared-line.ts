@@ -40,11 +40,11 @@ export class SharedLine implements ConnectionOwner {
   /** Its connection is not its own any more. */
   #isOver = false;
 
-  constructor(pool: Pool, server: ServerConnection, now: () => number) {
+  constructor(pool: Pool, server: ServerConnection, now: () => number, nowMs: number) {
     this.#pool = pool;
     this.server = server;
     this.#now = now;
-    this.#openedAtMs = now();
+    this.#openedAtMs = nowMs;
     server.owner = this;
   }
 
@@ -69,9 +69,9 @@ export class SharedLine implements ConnectionOwner {
     return this.#headSinceMs;
   }
 
-  /** The caller sends in the same turn. */
-  add(rider: Rider): void {
-    if (this.#riders.length === 0) this.#headSinceMs = this.#now();
+  /** The caller sends in the same turn; `nowMs` is the time of the pool's clock. */
+  add(rider: Rider, nowMs: number): void {
+    if (this.#riders.length === 0) this.#headSinceMs = nowMs;
     this.#riders.push(rider);
   }
 

@@ -19,11 +19,21 @@ export class SharedLines {
   /** In the order in which they came. */
   readonly #waiting = new Set<(mayFind: boolean) => void>();
   #isAcquiring = false;
+  #isWatching = false;
   #timer: NodeJS.Timeout | null = null;
+  // Answers that have arrived while nobody could read them come first.
+  readonly #look = () => setImmediate(this.#checkNow);
+  readonly #checkNow = () => this.#check();
 
   constructor(pool: Pool, now: () => number) {
     this.#pool = pool;
     this.#now = now;
+  }
+
+  /** None is under way: the next one will hardly have company in its turn of the event loop. */
+  get isQuiet(): boolean {
+    for (const { depth } of this.#lines) if (depth > 0) return false;
+    return true;
   }
 
   /** Reads under way or waiting, beyond one for each connection. */
@@ -35,12 +45,12 @@ export class SharedLines {
 
   /**
    * A line for a session with these settings: the least deep of those there are, or one on an idle
-   * connection, which may still have other settings. Null: there is none without a wait.
+   * connection, which may still have other settings. Null: there is none without a wait. `nowMs`: the
+   * time of the pool's clock.
    */
-  find(settings: Settings): SharedLine | null {
+  find(settings: Settings, nowMs: number): SharedLine | null {
     // Whoever wants a connection of its own gets the next that is free.
     if (this.#pool.waiting > (this.#isAcquiring ? 1 : 0)) return null;
-    const nowMs = this.#now();
     let best: SharedLine | null = null;
     for (const line of this.#lines) {
       const fits = line.depth === 0 || isAlike(line.server.settings, settings);
@@ -48,8 +58,8 @@ export class SharedLines {
       if (best === null || line.depth < best.depth) best = line;
     }
     if (best !== null && best.depth < depthWanted) return best;
-    const server = this.#pool.tryAcquire();
-    if (server !== null) return this.#open(server);
+    const server = this.#pool.tryAcquire(nowMs);
+    if (server !== null) return this.#open(server, nowMs);
     if (best === null || best.depth >= depthMax) return null;
     if (!this.#pool.isFull) this.#acquire();
     return best;
@@ -72,7 +82,7 @@ export class SharedLines {
     this.#pool.acquire(
       (server) => {
         this.#isAcquiring = false;
-        this.#serve(this.#open(server));
+        this.#serve(this.#open(server, this.#now()));
       },
       () => {
         this.#isAcquiring = false;
@@ -81,8 +91,8 @@ export class SharedLines {
     );
   }
 
-  #open(server: ServerConnection): SharedLine {
-    const line = new SharedLine(this.#pool, server, this.#now);
+  #open(server: ServerConnection, nowMs: number): SharedLine {
+    const line = new SharedLine(this.#pool, server, this.#now, nowMs);
     this.#lines.push(line);
     return line;
   }
@@ -111,16 +121,14 @@ export class SharedLines {
 
   /** Somebody gets on behind others: from now on the heads are watched. */
   watch(): void {
-    if (this.#timer !== null) return;
-    this.#timer = setTimeout(() => {
-      // Answers that have arrived while nobody could read them come first.
-      setImmediate(() => this.#check());
-    }, checkEveryMs);
-    this.#timer.unref();
+    if (this.#isWatching) return;
+    this.#isWatching = true;
+    if (this.#timer === null) this.#timer = setTimeout(this.#look, checkEveryMs).unref();
+    else this.#timer.refresh();
   }
 
   #check(): void {
-    this.#timer = null;
+    this.#isWatching = false;
     const slowSinceMs = this.#now() - slowHeadMs;
     let isShared = false;
     for (const line of [...this.#lines]) {

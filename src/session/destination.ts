@@ -76,11 +76,19 @@ export class Destination {
     return changed(current, changeByHint(hint) as PolicyChange);
   }
 
-  /** What a server must be proven to show. `minLsn`: the policy's token as a position. */
-  requirementOf(decision: Route, policy: ReadPolicy, minLsn: Lsn | null): ReadRequirement {
+  /**
+   * What a server must be proven to show. `minLsn`: the policy's token as a position; `nowMs`: the
+   * monitor's time, read since the request has come.
+   */
+  requirementOf(
+    decision: Route,
+    policy: ReadPolicy,
+    minLsn: Lsn | null,
+    nowMs = this.#monitor.now(),
+  ): ReadRequirement {
     this.#gatedBy = this.#state.reads.current;
     const fresh = decision.target === 'replica' && decision.fresh;
-    return fresh ? this.floor.requirement(policy, minLsn) : this.floor.none;
+    return fresh ? this.floor.requirement(policy, minLsn, nowMs) : this.floor.none;
   }
 
   /**
@@ -124,11 +132,17 @@ export class Destination {
 
   /**
    * A request was answered. What any server answers alike has shown nothing; on the primary it may
-   * have been a COMMIT, or the Sync that commits what was executed before it.
+   * have been a COMMIT, or the Sync that commits what was executed before it. `nowMs`: the monitor's
+   * time, read since the answer has come.
    */
-  answered(request: Request, placed: Placed, mayHaveWritten: boolean): void {
-    if (placed.isPrimary || !request.sessionOnly) this.floor.raise(placed);
-    if (mayHaveWritten) this.#writes.raise(this.#monitor.now());
+  answered(
+    request: Request,
+    placed: Placed,
+    mayHaveWritten: boolean,
+    nowMs = this.#monitor.now(),
+  ): void {
+    if (placed.isPrimary || !request.sessionOnly) this.floor.raise(placed, nowMs);
+    if (mayHaveWritten) this.#writes.raise(nowMs);
   }
 
   /** A request was lost on its way, and may have been executed. */

@@ -44,7 +44,15 @@ export function bringSettings(server: ServerConnection, settings: Settings): voi
 export function sendDeferred(server: ServerConnection, deferred: readonly string[]): void {
   if (deferred.length === 0) return;
   // What follows a failure runs outside the transaction that the client has begun.
-  server.runOwn(query(deferred.join('; ')), (exchange) => closeIfFailed(server, exchange));
+  server.runOwn(begin(deferred.join('; ')), (exchange) => closeIfFailed(server, exchange));
+}
+
+/** The last one again: a server's applications begin their transactions in one or two ways. */
+let lastBegin = { sql: '', message: query('') };
+
+function begin(sql: string): Buffer {
+  if (lastBegin.sql !== sql) lastBegin = { sql, message: query(sql) };
+  return lastBegin.message;
 }
 
 function closeIfFailed(server: ServerConnection, { error }: Exchange): void {

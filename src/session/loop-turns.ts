@@ -1,29 +1,23 @@
-/** The event loop has waited for something to come, when a turn begins this long after the one before. */
+/** The event loop is taken to have waited, when a turn is first seen this long after the end of the one before. */
 const waitedMsMin = 0.2;
-
-/** When something was sent: in which turn, and at what time. */
-export interface Sending {
-  readonly turn: number;
-  readonly atMs: number;
-}
 
 /**
  * Turns of the event loop, of which a busy one may take longer than a server does: what has come is
- * seen when the next one begins, and what is sent leaves at the end. Time is in milliseconds.
+ * seen when the next one begins. A turn is known from when something measured is sent or answered in
+ * it; what else happened before that is the server's time for all that is known here. Time is in
+ * milliseconds.
  *
- *     send ... end | wait | begin ... end | begin: the answer was not there when the one before began
+ *     begin .. send .. end | wait | begin: the answer was not there when the turn before began, and
+ *                                   where the loop has waited, not when that ended either
  */
 export class LoopTurns {
   readonly now: () => number;
-  #turn = 0;
   #isRunning = false;
   #beganMs = 0;
   #previousBeganMs = 0;
   #endedMs = 0;
-  #previousEndedMs = 0;
   readonly #end = () => {
     this.#isRunning = false;
-    this.#previousEndedMs = this.#endedMs;
     this.#endedMs = this.now();
   };
 
@@ -31,29 +25,23 @@ export class LoopTurns {
     this.now = now;
   }
 
-  sending(): Sending {
+  /** When something is sent that is to be measured. */
+  sentMs(): number {
     this.#look();
-    return { turn: this.#turn, atMs: this.now() };
+    return this.now();
   }
 
-  /** For how long a server has at least been at what was sent then and is answered now. */
-  serverMs({ turn, atMs }: Sending): number {
+  /** For how long a server was at what was sent then and is answered now, without the turns known here. */
+  serverMs(sentMs: number): number {
     this.#look();
     const hasWaited = this.#beganMs - this.#endedMs > waitedMsMin;
     const cameMs = hasWaited ? this.#beganMs : this.#previousBeganMs;
-    return Math.max(0, cameMs - this.#leftMs(turn, atMs));
-  }
-
-  /** What was sent many turns ago has taken so long that those do not matter. */
-  #leftMs(turn: number, atMs: number): number {
-    if (turn === this.#turn - 1) return this.#endedMs;
-    return turn === this.#turn - 2 ? this.#previousEndedMs : atMs;
+    return Math.max(0, cameMs - sentMs);
   }
 
   #look(): void {
     if (this.#isRunning) return;
     this.#isRunning = true;
-    this.#turn += 1;
     this.#previousBeganMs = this.#beganMs;
     this.#beganMs = this.now();
     setImmediate(this.#end);

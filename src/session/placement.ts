@@ -251,7 +251,8 @@ export class Placement {
   }
 
   #pick(): number {
-    return pickReplica(this.#options.monitor, this.#requirement, this.#pools, this.#failedNodes);
+    const { monitor } = this.#options;
+    return pickReplica(monitor, this.#requirement, this.#pools, monitor.now(), this.#failedNodes);
   }
 
   #anyReplicaUp(): boolean {

@@ -48,9 +48,10 @@ export class ReadFloor {
   /**
    * A request has been answered by this node. On the primary every answer counts, not only that of
    * a COMMIT: CALL and multi-statement strings commit before they fail. `isPrimary`: it was the
-   * primary when the request went there, whatever has become of it.
+   * primary when the request went there, whatever has become of it. `nowMs`: the time since its answer
+   * has come.
    */
-  raise({ node, generation, isPrimary }: Answered): void {
+  raise({ node, generation, isPrimary }: Answered, nowMs = this.#monitor.now()): void {
     this.#lookBack();
     const primary = this.#monitor.primary();
     if (isPrimary && primary !== node && primary !== -1) {
@@ -58,7 +59,6 @@ export class ReadFloor {
       this.#forget();
       return;
     }
-    const nowMs = this.#monitor.now();
     const isSameServer = node === this.#previousNode && generation === this.#previousGeneration;
     if (isPrimary) this.#floorMs = nowMs;
     else if (this.#forgoesSeen && !isSameServer) {
@@ -110,11 +110,15 @@ export class ReadFloor {
     this.#wasLost = true;
   }
 
-  requirement(policy: ReadPolicy, minLsn: Lsn | null): ReadRequirement {
+  /** Of a read that has come by `nowMs`. */
+  requirement(
+    policy: ReadPolicy,
+    minLsn: Lsn | null,
+    nowMs = this.#monitor.now(),
+  ): ReadRequirement {
     const { consistency, budget } = policy;
     this.#forgoesSeen = consistency === 'eventual' || consistency === 'bounded';
     if (consistency === 'eventual') return minLsn === null ? noRequirement : anyWith(minLsn);
-    const nowMs = this.#monitor.now();
     if (consistency === 'strong') return { ...noRequirement, freshAsOfMs: nowMs, minLsn };
     const boundMs = nowMs - policy.maxStalenessMs;
     if (consistency === 'bounded') {

@@ -1,11 +1,11 @@
-import type { LoopTurns, Sending } from './loop-turns.ts';
+import type { LoopTurns } from './loop-turns.ts';
 import type { Pace } from './pace.ts';
 
 /** Measures reads of one session that have a server connection to themselves, one at a time. */
 export class ReadMeasure {
   readonly #turns: LoopTurns;
   #pace: Pace | null = null;
-  #sending: Sending | null = null;
+  #sentMs: number | null = null;
   #bytes = 0;
 
   constructor(turns: LoopTurns) {
@@ -19,7 +19,7 @@ export class ReadMeasure {
   }
 
   sent(): void {
-    if (this.#pace !== null) this.#sending = this.#turns.sending();
+    if (this.#pace !== null) this.#sentMs = this.#turns.sentMs();
   }
 
   returned(bytes: number): void {
@@ -28,13 +28,13 @@ export class ReadMeasure {
 
   answered(): void {
     const turns = this.#turns;
-    if (this.#sending !== null)
-      this.#pace?.note(turns.serverMs(this.#sending), this.#bytes, turns.now());
+    if (this.#sentMs !== null)
+      this.#pace?.note(turns.serverMs(this.#sentMs), this.#bytes, turns.now());
     this.failed();
   }
 
   failed(): void {
     this.#pace = null;
-    this.#sending = null;
+    this.#sentMs = null;
   }
 }

@@ -11,7 +11,7 @@ import type { RouteReason } from '../router/route.ts';
 import type { Classified } from '../router/statement.ts';
 import { Aftermath } from './aftermath.ts';
 import type { BackToBase } from './back-to-base.ts';
-import type { BuilderSession } from './batch-builder.ts';
+import type { SenderSession } from './batch-sender.ts';
 import { CommitReport } from './commit-report.ts';
 import type { Destination } from './destination.ts';
 import { bringSettings, changesRole, takeRole } from './in-front.ts';
@@ -36,7 +36,7 @@ import { Transmission } from './transmission.ts';
 const askedForEnds: ReadonlySet<string> = new Set(['25P03', '25P04', '57P05']);
 
 /** The server side of one session: places its requests, runs them, and runs them again. */
-export class RequestRunner implements ReplySink, ConnectionOwner, BuilderSession {
+export class RequestRunner implements ReplySink, ConnectionOwner, SenderSession {
   /** BEGIN and SET TRANSACTION that were answered and not sent: they go with the next request. */
   readonly deferred: string[] = [];
   readonly texts;
@@ -345,7 +345,11 @@ export class RequestRunner implements ReplySink, ConnectionOwner, BuilderSession
     assert(request !== null, 'a server connection without a request');
     const mayRetry = this.#mayRetry(request, placed);
     const may = { retry: mayRetry, renew: this.#mayRenew(request) };
-    this.#owner.sent(this.#sent.send(placed.server, request, may, this.deferred));
+    const { server } = placed;
+    // Nobody else sends on it: there is nothing to wait for.
+    server.hold();
+    this.#sent.send(server, request, may, this.deferred);
+    this.#owner.sent(server.flush());
   }
 
   /** What it prepares can be prepared anew where a server's statement turns out to be too old. */

@@ -143,7 +143,8 @@ export class Request {
     this.isStreaming = false;
     this.pinsUnparsed = false;
     this.failure = null;
-    if (this.learnable.length > 0) this.learnable.length = 0;
+    // One by one: to set the length throws away the room for the next ones.
+    while (this.learnable.length > 0) this.learnable.pop();
     if (this.sqlNames.length > 0) this.sqlNames.length = 0;
     if (this.namesTaken.length > 0) this.namesTaken.length = 0;
     this.mayNameAny = false;
@@ -387,7 +388,8 @@ export class Request {
 
   /** To parse, plan or describe a statement takes a catalog that is as fresh as its tables. */
   #looksUp({ statements }: Classified): void {
-    if (statements.some(({ access }) => access !== 'session')) this.sessionOnly = false;
+    if (this.sessionOnly && statements.some(({ access }) => access !== 'session'))
+      this.sessionOnly = false;
   }
 
   /** In doubt: the primary, unless a READ ONLY transaction already holds it to a replica. */
@@ -417,30 +419,48 @@ export class Request {
       const { effect } = statement;
       const { access, effect: ran, replicaSafeInTransaction } = runBy(statement, statements);
       if (statement.access !== 'session') this.sessionOnly = false;
-      // What came behind an earlier BEGIN another cannot promise for.
-      if (effect?.kind === 'begin')
-        this.begins = this.begins === null ? effect : { ...effect, readOnly: false };
-      else if (effect?.kind === 'vacate') this.vacates.push(effect.database);
-      else if (effect?.kind === 'change-defaults') this.changesDefaults = true;
-      else if (ran?.kind === 'sequence-state') this.readsSequences = true;
-      else if (ran?.kind === 'list-channels') this.listsChannels = true;
-      else if (ran?.kind === 'list-statements') this.listsStatements = true;
+      if (effect !== null) this.#judgeEffect(effect);
+      if (ran !== null) this.#judgeQuestion(ran);
       if (access === 'write' && this.begins === null) this.writesBeforeBegin = true;
       if (statement.ddl) this.ddl = true;
       if (statement.prefersPrimary) this.prefersPrimary = true;
-      // Where it does not stand alone, what follows it must be right whatever it says.
-      if (effect !== null && setsOwn(effect)) this.#doubt('session-setting');
       // Behind a COMMIT nothing says any more that the transaction is READ ONLY.
       const isSafe =
         replicaSafeInTransaction && !(this.#behindEnd !== null && statement.access === 'write');
       if (!isSafe) this.replicaSafeInTransaction = false;
       if (this.#behindEnd !== null) this.beginsAnew = true;
       if (this.#behindEnd === 'end') this.beginsByDefault = true;
-      if (effect?.kind === 'commit' || effect?.kind === 'rollback') {
-        this.#behindEnd = effect.chain ? 'chained' : 'end';
-        if (effect.chain) this.beginsAnew = true;
-      }
+      if (effect !== null) this.#judgeEnd(effect);
     }
+  }
+
+  #judgeEffect(effect: Effect): void {
+    // Where it does not stand alone, what follows it must be right whatever it says.
+    if (setsOwn(effect)) this.#doubt('session-setting');
+    switch (effect.kind) {
+      case 'begin':
+        // What came behind an earlier BEGIN another cannot promise for.
+        this.begins = this.begins === null ? effect : { ...effect, readOnly: false };
+        return;
+      case 'vacate':
+        this.vacates.push(effect.database);
+        return;
+      case 'change-defaults':
+        this.changesDefaults = true;
+    }
+  }
+
+  /** What it asks that only the proxy knows. */
+  #judgeQuestion({ kind }: Effect): void {
+    if (kind === 'sequence-state') this.readsSequences = true;
+    else if (kind === 'list-channels') this.listsChannels = true;
+    else if (kind === 'list-statements') this.listsStatements = true;
+  }
+
+  #judgeEnd(effect: Effect): void {
+    if (effect.kind !== 'commit' && effect.kind !== 'rollback') return;
+    this.#behindEnd = effect.chain ? 'chained' : 'end';
+    if (effect.chain) this.beginsAnew = true;
   }
 
   /** Of an EXECUTE only the session knows what it does. */

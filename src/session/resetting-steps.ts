@@ -2,10 +2,10 @@ import { Op, type Step, steps } from '../pool/step.ts';
 import { bind, close, execute, parse, TargetKind } from '../protocol/frontend.ts';
 import type { Classified } from '../router/statement.ts';
 import type { BackToBase } from './back-to-base.ts';
-import type { BuilderSession } from './batch-builder.ts';
+import type { SenderSession } from './batch-sender.ts';
 import type { ResettingQuery } from './resetting-query.ts';
 
-type Told = Pick<BuilderSession, 'completedAt' | 'failedAt' | 'broughtBack'>;
+type Told = Pick<SenderSession, 'completedAt' | 'failedAt' | 'broughtBack'>;
 
 /** Of what is executed for the session without its knowledge. */
 const ownName = 'tidemark_reset';

@@ -12,11 +12,15 @@ export class RouteLog {
     this.#context = context;
   }
 
-  note({ node, reason, waitedMs }: Placed, request: Request | null): void {
+  note(
+    { node, reason, waitedMs }: Placed,
+    request: Request | null,
+    nowMs = this.#context.monitor.now(),
+  ): void {
     const { routes, monitor, config, cluster, log } = this.#context;
     routes.count(node, reason);
     if (waitedMs > 0) routes.placedAfter(waitedMs, reason);
-    const stalenessMs = monitor.stalenessMs(node);
+    const stalenessMs = monitor.stalenessMs(node, nowMs);
     this.last = { node, reason, waitedMs, stalenessMs };
     if (config.log.statements) {
       // The tag only: the text may hold secrets.

@@ -6,7 +6,7 @@ import { cancelOn } from '../pool/give-back.ts';
 import type { Pool } from '../pool/pool.ts';
 import { Settings } from '../pool/settings.ts';
 import type { Rider, SharedLine } from '../pool/shared-line.ts';
-import type { BuilderSession } from './batch-builder.ts';
+import type { SenderSession } from './batch-sender.ts';
 import { changesRole } from './in-front.ts';
 import { NodePools } from './node-pools.ts';
 import { outdatedIn } from './outdated.ts';
@@ -33,7 +33,7 @@ const mayLeave = { retry: true, renew: true };
  * the session to a server. Whatever does not go as it should before the client has seen anything is
  * left to the session's own runner, which runs the request as if nothing had been.
  */
-export class SharedReads implements ReplySink, BuilderSession, Rider {
+export class SharedReads implements ReplySink, SenderSession, Rider {
   readonly statements;
   readonly texts;
   readonly base = Settings.none;
@@ -91,11 +91,14 @@ export class SharedReads implements ReplySink, BuilderSession, Rider {
   /** False: it has to run on a connection of its session's own. */
   tryRun(request: Request, pace: Pace): boolean {
     if (!pace.isShort || !this.#isFree) return false;
-    const node = this.#nodeFor(request);
+    const { monitor } = this.#context;
+    // Asked once: the clock shows in what a read costs.
+    const nowMs = monitor.now();
+    const node = this.#nodeFor(request, nowMs);
     if (node === null) return false;
     const pool = this.#pools.of(node.node);
     const { settings } = this.#client.state;
-    const line = pool.lines.find(settings);
+    const line = pool.lines.find(settings, nowMs);
     if (line === null) {
       this.#wait(request, pace, pool);
       return true;
@@ -104,8 +107,8 @@ export class SharedReads implements ReplySink, BuilderSession, Rider {
       line.endIfEmpty();
       return false;
     }
-    const isPrimary = node.node === this.#context.monitor.primary();
-    const generation = this.#context.monitor.nodes[node.node]!.generation;
+    const isPrimary = node.node === monitor.primary();
+    const generation = monitor.nodes[node.node]!.generation;
     this.#request = request;
     this.#pace = pace;
     this.#line = line;
@@ -113,15 +116,19 @@ export class SharedReads implements ReplySink, BuilderSession, Rider {
     const { server } = line;
     const { reason } = node;
     this.#placed = { node: node.node, pool, server, isPrimary, generation, reason, waitedMs: 0 };
-    this.#runner.routes.note(this.#placed, request);
+    this.#runner.routes.note(this.#placed, request, nowMs);
+    // Where others are under way more may come in this turn, and leave with it.
+    const leavesAlone = pool.lines.isQuiet;
     if (line.depth > 0) {
       this.#context.routes.shared += 1;
       pool.lines.watch();
     }
-    line.add(this);
+    line.add(this, nowMs);
     // What others have sent before it decides about that.
     server.prepared.unnamed = null;
-    const flows = this.#sent.send(server, request, mayLeave, nothingDeferred);
+    if (leavesAlone) server.hold();
+    const takesMore = this.#sent.send(server, request, mayLeave, nothingDeferred);
+    const flows = leavesAlone ? server.flush() : takesMore;
     this.#isMovable = server.prepared.isSettled;
     this.#owner.sent(flows);
     return true;
@@ -154,17 +161,17 @@ export class SharedReads implements ReplySink, BuilderSession, Rider {
     );
   }
 
-  #nodeFor(request: Request): Pick<Placed, 'node' | 'reason'> | null {
+  #nodeFor(request: Request, nowMs: number): Pick<Placed, 'node' | 'reason'> | null {
     const { monitor } = this.#context;
     const { destination } = this.#runner;
     if (destination.floor.isLossUntold) return null;
     const route = destination.routeOf(request, false);
     const policy = destination.policyOf(request);
     if (policy.minLsn !== null) return null;
-    const requirement = destination.requirementOf(route, policy, null);
+    const requirement = destination.requirementOf(route, policy, null, nowMs);
     const node =
       route.target === 'replica'
-        ? pickReplica(monitor, requirement, this.#pools)
+        ? pickReplica(monitor, requirement, this.#pools, nowMs)
         : monitor.primary();
     return node === -1 ? null : { node, reason: route.reason };
   }
@@ -307,7 +314,7 @@ export class SharedReads implements ReplySink, BuilderSession, Rider {
     const { sawError } = this.#sent;
     this.#end();
     this.#client.state.ready(status, sawError, null);
-    this.#runner.destination.answered(request, placed, false);
+    this.#runner.destination.answered(request, placed, false, nowMs);
     this.statements.endTransaction();
     this.#owner.answered();
   }

@@ -28,10 +28,13 @@ export class ClientStatements {
   readonly #named = new Map<string, ClientStatement>();
   /** Names as the messages on their way to a server will leave them: null is closed. */
   readonly #announced = new Map<string, ClientStatement | null>();
+  /** The same of the unnamed one; undefined: they do not touch it. */
+  #announcedUnnamed: ClientStatement | null | undefined;
   /** DEALLOCATE ALL or DISCARD ALL is among those messages: only what was announced behind it will be left. */
   #isAllAnnounced = false;
   /** What servers confirmed of it, in order: counts when the request has ended for the client. */
   #confirmed: [string, ClientStatement | null][] = [];
+  #confirmedUnnamed: ClientStatement | null | undefined;
   /** By SQL PREPARE: no name is here and in the other at a time. */
   readonly #sql = new Map<string, SqlStatement>();
   /** What each open portal executes. Portals end with their transaction. */
@@ -57,9 +60,12 @@ export class ClientStatements {
 
   /** The statement of that name when the server reads what is sent next. */
   get(name: string): ClientStatement | undefined {
+    if (name === '') {
+      const unnamed = this.#announcedUnnamed;
+      return (unnamed === undefined ? this.unnamed : unnamed) ?? undefined;
+    }
     const announced = this.#announced.get(name);
     if (announced !== undefined) return announced ?? undefined;
-    if (name === '') return this.unnamed ?? undefined;
     return this.#isAllAnnounced ? undefined : this.#named.get(name);
   }
 
@@ -67,6 +73,10 @@ export class ClientStatements {
   sql(name: string): SqlStatement | undefined {
     const isToGo = this.#isAllAnnounced || this.#announced.has(name);
     return isToGo ? undefined : this.#sql.get(name);
+  }
+
+  get hasSql(): boolean {
+    return this.#sql.size > 0;
   }
 
   get sqlNames(): Iterable<string> {
@@ -90,27 +100,30 @@ export class ClientStatements {
 
   /** A Parse (or, null, a Close) of this name goes out; its answer brings `confirm`. */
   announce(name: string, statement: ClientStatement | null): void {
-    this.#announced.set(name, statement);
+    if (name === '') this.#announcedUnnamed = statement;
+    else this.#announced.set(name, statement);
   }
 
   /** DEALLOCATE ALL or DISCARD ALL goes out: `removeAll` follows when it has completed. */
   announceRemoveAll(): void {
     this.#isAllAnnounced = true;
-    for (const name of this.#announced.keys()) if (name !== '') this.#announced.delete(name);
+    this.#announced.clear();
   }
 
   /** The server did what was announced, or would have. */
   confirm(name: string, statement: ClientStatement | null): void {
-    if (!this.#isClosed) this.#confirmed.push([name, statement]);
+    if (this.#isClosed) return;
+    if (name === '') this.#confirmedUnnamed = statement;
+    else this.#confirmed.push([name, statement]);
   }
 
   /** The request is over: what was announced and not confirmed has failed. */
   settle(): void {
     const confirmed = this.#confirmed;
+    if (this.#confirmedUnnamed !== undefined) this.unnamed = this.#confirmedUnnamed;
     this.forget();
     for (const [name, statement] of confirmed) {
-      if (name === '') this.unnamed = statement;
-      else if (statement === null) this.remove(name);
+      if (statement === null) this.remove(name);
       else this.add(name, statement);
     }
   }
@@ -118,6 +131,8 @@ export class ClientStatements {
   /** The request runs again from its start: the client has not heard of what it did so far. */
   forget(): void {
     this.#isAllAnnounced = false;
+    this.#announcedUnnamed = undefined;
+    this.#confirmedUnnamed = undefined;
     if (this.#announced.size > 0) this.#announced.clear();
     if (this.#confirmed.length > 0) this.#confirmed = [];
   }
@@ -143,7 +158,7 @@ export class ClientStatements {
 
   /** All named ones: DEALLOCATE ALL. */
   removeAll(): void {
-    this.#confirmed = this.#confirmed.filter(([name]) => name === '');
+    this.#confirmed = [];
     for (const name of [...this.#named.keys(), ...this.#sql.keys()]) this.remove(name);
   }
 

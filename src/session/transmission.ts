@@ -4,7 +4,7 @@ import type { SequenceInterest } from '../pool/sequence-interest.ts';
 import type { ServerConnection } from '../pool/server-connection.ts';
 import { Frontend, TxStatus } from '../protocol/codes.ts';
 import { query } from '../protocol/frontend.ts';
-import { BatchBuilder, type BuilderSession } from './batch-builder.ts';
+import { BatchSender, type SenderSession } from './batch-sender.ts';
 import { bringClientNamed, bringNamedOnly } from './client-named.ts';
 import { bringSettings, sendDeferred } from './in-front.ts';
 import type { Request } from './request.ts';
@@ -36,7 +36,7 @@ export class Transmission {
   /** What was sent last ends in an error of ours: what the client sends of it goes nowhere. */
   isHeadUnsent = false;
   readonly #sink: ReplySink;
-  readonly #session: BuilderSession;
+  readonly #session: SenderSession;
   readonly #state: SessionState;
   readonly #sequences: SequenceInterest;
   /** CopyDone and CopyFail messages of the batch that went out before the server asked for data. */
@@ -44,7 +44,7 @@ export class Transmission {
   #borrowed: PreparedText[] = [];
 
   constructor(
-    session: BuilderSession & ReplySink,
+    session: SenderSession & ReplySink,
     state: SessionState,
     sequences: SequenceInterest,
   ) {
@@ -67,22 +67,34 @@ export class Transmission {
     may: Leave,
     deferred: readonly string[],
   ): boolean {
+    try {
+      return this.#send(server, request, may, deferred);
+    } catch (error) {
+      // What has left of it has replies that nobody expects.
+      server.close('session-state');
+      throw error;
+    }
+  }
+
+  #send(
+    server: ServerConnection,
+    request: Request,
+    may: Leave,
+    deferred: readonly string[],
+  ): boolean {
     const { exchange } = this;
     if (this.isBatchOpen) this.#continue(request, may.retry);
     else this.#begin(server, request, may, deferred);
     this.hasExecuted ||= request.isExecuting;
     this.#copyEndsAhead += request.copyEnds;
     if (request.pinsUnparsed) this.#state.pins.add('unparsed');
-    const builder = new BatchBuilder(this.#session, server, exchange.steps);
-    const pieces = builder.build(request);
-    this.isHeadUnsent = builder.hasFailed;
-    if (builder.borrowed.length > 0) this.#borrowed.push(...builder.borrowed);
+    const sender = new BatchSender(this.#session, server, exchange.steps, this.#borrowed);
+    const flows = sender.send(request);
+    this.isHeadUnsent = sender.hasFailed;
     if (this.isBatchOpen) server.expectMore(exchange);
     else server.expect(exchange);
     const isIgnored = exchange.isSkipping && exchange.isComplete;
     this.isBatchOpen = isIgnored || request.end === 'flush' || request.end === 'unfinished';
-    let flows = true;
-    for (const piece of pieces) flows = server.send(piece);
     return flows;
   }
 
@@ -193,5 +205,7 @@ function anyName(
   statements: ClientStatements,
   named: readonly string[],
 ): readonly string[] {
-  return [...new Set([...named, ...statements.sqlNames, ...prepared.clientNames])];
+  if (statements.hasSql || prepared.hasClientNames)
+    return [...new Set([...named, ...statements.sqlNames, ...prepared.clientNames])];
+  return named;
 }

@@ -142,6 +142,7 @@ describe('pages', () => {
     const cluster = new Cluster(
       nodeConfigs(2).map((node) => ({ ...node, port })),
       config,
+      monitor.now,
     );
     const pool = cluster.pool(1, { user: 'alice', password: PASSWORD, database: 'app' });
     for (let i = 0; i < 2; i++)

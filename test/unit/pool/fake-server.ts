@@ -8,14 +8,27 @@ import { message } from '../../../src/protocol/writer.ts';
 
 /** A socket without a network: what arrives and what is written are in the test's hands. */
 export class FakeSocket extends EventEmitter {
-  readonly written: Buffer[] = [];
+  /** What is gathered for the end of the turn leaves. */
+  turnEnds: () => void = () => {};
+  /** What has left by now. */
+  readonly left: Buffer[] = [];
   isPaused = true;
   destroyed = false;
   /** What `write` answers. */
   takesMore = true;
 
+  /** What has left by the end of the turn. */
+  get written(): Buffer[] {
+    this.turnEnds();
+    return this.left;
+  }
+
+  get writableNeedDrain(): boolean {
+    return !this.takesMore;
+  }
+
   write(bytes: Buffer): boolean {
-    this.written.push(Buffer.from(bytes));
+    this.left.push(Buffer.from(bytes));
     return this.takesMore;
   }
 
@@ -46,6 +59,25 @@ export class FakeSocket extends EventEmitter {
   }
 }
 
+/** Whoever holds back what he sends has to let go of it himself. */
+class HeldConnection extends ServerConnection {
+  #isHeld = false;
+
+  override hold(): void {
+    this.#isHeld = true;
+    super.hold();
+  }
+
+  override flush(): boolean {
+    this.#isHeld = false;
+    return super.flush();
+  }
+
+  turnEnds(): void {
+    if (!this.#isHeld) super.flush();
+  }
+}
+
 export interface FakeServer {
   readonly socket: FakeSocket;
   readonly connection: ServerConnection;
@@ -53,7 +85,7 @@ export interface FakeServer {
 
 export function fakeServer(nowMs = 0): FakeServer {
   const socket = new FakeSocket();
-  const connection = new ServerConnection(
+  const connection = new HeldConnection(
     {
       socket: socket as unknown as Socket,
       pid: 1,
@@ -63,6 +95,7 @@ export function fakeServer(nowMs = 0): FakeServer {
     },
     nowMs,
   );
+  socket.turnEnds = () => connection.turnEnds();
   return { socket, connection };
 }
 

@@ -1,6 +1,4 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { ProxyError } from '../../../src/errors.ts';
-import { createLogger } from '../../../src/log.ts';
 import { Settings, settingFromSet } from '../../../src/pool/settings.ts';
 import {
   commandComplete,
@@ -9,82 +7,15 @@ import {
   readyForQueryIdle,
   readyForQueryInTransaction,
 } from '../../../src/protocol/backend.ts';
-import { Frontend } from '../../../src/protocol/codes.ts';
-import { FrameScanner, frontendLengthMax, Scan } from '../../../src/protocol/frames.ts';
 import * as frontend from '../../../src/protocol/frontend.ts';
-import { Classifier } from '../../../src/router/classifier.ts';
 import { loadParser } from '../../../src/router/parser.ts';
-import { FallbackLimit } from '../../../src/session/fallback-limit.ts';
-import { NotificationHub } from '../../../src/session/notification-hub.ts';
-import { type Classify, Request } from '../../../src/session/request.ts';
-import { RequestRunner } from '../../../src/session/request-runner.ts';
-import { RouteCounts } from '../../../src/session/route-counts.ts';
-import type { RunnerOwner } from '../../../src/session/runner-owner.ts';
-import type { SessionContext } from '../../../src/session/session-context.ts';
-import { SessionState } from '../../../src/session/session-state.ts';
-import { ClientStatements } from '../../../src/session/statements.ts';
-import { ToldParameters } from '../../../src/session/told-parameters.ts';
-import { WriteFloor } from '../../../src/session/write-floor.ts';
-import type { FakeServer } from '../pool/fake-server.ts';
-import { frameTypes } from '../pool/fake-server.ts';
-import { catalog } from '../router/catalog.ts';
+import type { Request } from '../../../src/session/request.ts';
+import { type FakeServer, frameTypes } from '../pool/fake-server.ts';
 import { ExtendedModel, unparsableText } from './extended-model.ts';
-import { FakeNodes, FakeServers, poolConfig, settle } from './fake-cluster.ts';
-import { freshnessConfig, readSettings } from './policies.ts';
+import { FakeNodes, FakeServers, settle } from './fake-cluster.ts';
+import { FakeSession, fakeContext } from './fake-session.ts';
 
 beforeAll(loadParser);
-
-/** A session without its client: what would be written, and what it was told. */
-class Owner implements RunnerOwner {
-  readonly isMidMessage = false;
-  /** The client has sent more behind the request. */
-  hasBegunNext = false;
-  /** Said with the last failure. */
-  lacksSync: boolean | null = null;
-  readonly events: string[] = [];
-  readonly chunks: Buffer[] = [];
-
-  get types(): string {
-    return frameTypes(Buffer.concat(this.chunks));
-  }
-
-  write(bytes: Buffer): boolean {
-    this.chunks.push(Buffer.from(bytes));
-    return true;
-  }
-
-  takeNotifications(): null {
-    return null;
-  }
-  ready(messages: Buffer): void {
-    this.chunks.push(messages);
-  }
-  sent(): void {}
-  answered(): void {
-    this.events.push('answered');
-  }
-  copyIn(): void {}
-  refused(): void {
-    this.events.push('refused');
-  }
-  failed(failure: Error, lacksSync: boolean): void {
-    this.events.push(`failed ${(failure as ProxyError).code}`);
-    this.lacksSync = lacksSync;
-  }
-  takesBack(): boolean {
-    return !this.hasBegunNext;
-  }
-  cut(): void {
-    this.events.push('cut');
-  }
-  gone(): void {
-    this.events.push('gone');
-  }
-  endedBy({ sqlstate }: { sqlstate: string }): void {
-    this.events.push(`ended by ${sqlstate}`);
-  }
-  drained(): void {}
-}
 
 /** A primary (node 0) and two replicas with a backend's model behind each. */
 function setUp() {
@@ -92,61 +23,10 @@ function setUp() {
   nodes.eligible.delete(2);
   const servers = new FakeServers(3);
   const models = [0, 1, 2].map(() => new ExtendedModel());
-  const classifier = new Classifier({ catalog });
-  const classify: Classify = (buffer, start, end) => classifier.classify(buffer, start, end);
-  const context = {
-    config: {
-      pool: poolConfig,
-      freshness: freshnessConfig,
-      log: { statements: false },
-    },
-    cluster: servers.cluster,
-    monitor: nodes.monitor,
-    gate: nodes.gate,
-    log: createLogger({ level: 'silent' }),
-    routes: new RouteCounts(3),
-    writes: new WriteFloor(),
-    fallbacks: new FallbackLimit(0),
-    databases: {
-      classifier: () => classifier,
-      changed: () => {},
-      notifications: () => new NotificationHub({ primary: () => null, clientPidOf: () => null }),
-    },
-  } as unknown as SessionContext;
-  const state = new SessionState(Settings.none, readSettings({ waitTimeoutMs: 0 }));
-  const statements = new ClientStatements(servers.prepared);
-  const owner = new Owner();
-  const login = { user: 'u', password: '', database: 'd' };
-  const runner = new RequestRunner(
-    context,
-    login,
-    {
-      state,
-      statements,
-      told: new ToldParameters(new Map()),
-      reportsLsn: false,
-      subscriber: { pid: 1, notified: () => {}, notificationsLost: () => {} },
-    },
-    owner,
-  );
-
+  const session = new FakeSession(fakeContext(nodes, servers), servers);
+  const { runner, owner, state } = session;
   const run = (...messages: Buffer[]): Request => {
-    const request = new Request();
-    const scanner = new FrameScanner({
-      lengthMax: frontendLengthMax,
-      assembledBytesMax: 1 << 20,
-      headBytesMin: 64,
-    });
-    scanner.feed(Buffer.concat(messages));
-    let last = 0;
-    while (scanner.next() === Scan.Frame) {
-      const { type, buffer, start, end } = scanner;
-      last = type;
-      if (type === Frontend.Query) request.takeQuery(buffer, start, end, statements, classify);
-      else request.takeExtended(type, buffer, start, end, statements, classify);
-    }
-    const end = last === Frontend.Sync ? 'sync' : last === Frontend.Flush ? 'flush' : 'query';
-    request.finish(end, statements);
+    const request = session.request(...messages);
     runner.run(request);
     return request;
   };
@@ -369,5 +249,16 @@ describe('a request that runs again', () => {
     server(1).connection.close('server-closed');
     expect(owner.events).toEqual(['failed readLost']);
     expect(owner.lacksSync).toBe(true);
+  });
+});
+
+describe('a request on a connection of its own', () => {
+  it('leaves at once, as one write', async () => {
+    const { run, accept, server } = all;
+    const update = 'update t set a = 1';
+    run(parse('s', update), bind({ statement: 's' }), execute(), sync);
+    await accept(0);
+    const { left } = server(0).socket;
+    expect(left.map(frameTypes)).toEqual(['PBES']);
   });
 });

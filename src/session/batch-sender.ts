@@ -39,8 +39,8 @@ const brokenSteps: Readonly<Record<number, Step>> = {
   [Frontend.Flush]: steps.close,
 };
 
-/** What a builder needs of its session. */
-export interface BuilderSession {
+/** What a sender needs of its session. */
+export interface SenderSession {
   readonly statements: ClientStatements;
   readonly texts: PreparedTexts;
   /** Statements kept on one server connection. */
@@ -67,17 +67,16 @@ export interface BuilderSession {
 }
 
 /**
- * Translates a client's extended messages for the server connection they go to: statement names
- * become the connection's own, statements that are not there are prepared first, and what the
+ * Translates a client's messages for the server connection they go to, and sends them: statement
+ * names become the connection's own, statements that are not there are prepared first, and what the
  * server need not see is answered by the proxy in its turn.
  */
-export class BatchBuilder {
-  /** Texts in use by this batch; to be dropped when it ends (the session then holds its own). */
-  readonly borrowed: PreparedText[] = [];
-  readonly #session: BuilderSession;
+export class BatchSender {
+  readonly #session: SenderSession;
   readonly #server: ServerConnection;
   readonly #steps: Step[];
-  readonly #pieces: Buffer[] = [];
+  readonly #borrowed: PreparedText[];
+  #flows = true;
   /** A run of bytes that go out as they came. */
   #run: Buffer | null = null;
   #runStart = 0;
@@ -90,18 +89,28 @@ export class BatchBuilder {
     return this.#failed;
   }
 
-  constructor(session: BuilderSession, server: ServerConnection, expected: Step[]) {
+  /**
+   * @param expected gets the replies that the server will give
+   * @param borrowed gets the texts that are in use until the request ends: the session then holds its own
+   */
+  constructor(
+    session: SenderSession,
+    server: ServerConnection,
+    expected: Step[],
+    borrowed: PreparedText[],
+  ) {
     this.#session = session;
     this.#server = server;
     this.#steps = expected;
+    this.#borrowed = borrowed;
   }
 
-  /** Appends the expected replies to the steps; returns what to send, in order. */
-  build(request: Request): readonly Buffer[] {
+  /** False: the server takes no more for now. */
+  send(request: Request): boolean {
     if (request.failure !== null) this.#refuse(request.failure, request.end);
     for (let index = 0; index < request.count; index++) this.#take(request, index);
     this.#endRun();
-    return this.#pieces;
+    return this.#flows;
   }
 
   #take(request: Request, index: number): void {
@@ -246,12 +255,7 @@ export class BatchBuilder {
       const { statements } = this.#session;
       statements.announce('', parsed);
       this.#pass(buffer, start, end);
-      this.#steps.push({
-        ...steps.parse,
-        done: () => statements.confirm('', parsed),
-        // The old one went before the new one was read (drop_unnamed_stmt in postgres.c).
-        failed: () => statements.confirm('', null),
-      });
+      this.#steps.push(new UnnamedParse(statements, parsed));
       return;
     }
     const body = buffer.subarray(queryStart, end);
@@ -267,7 +271,7 @@ export class BatchBuilder {
     const text = texts.use(body, isShared ? scope.key : `own ${texts.newVersion()}`);
     const statement: ClientStatement = { text, classified: parsed.classified };
     this.#session.statements.announce(name, statement);
-    this.borrowed.push(text);
+    this.#borrowed.push(text);
     const confirm = () => this.#session.statements.confirm(name, statement);
     const { prepared } = this.#server;
     if (prepared.has(text)) {
@@ -469,15 +473,14 @@ export class BatchBuilder {
 
   #send(bytes: Buffer): void {
     this.#endRun();
-    this.#pieces.push(bytes);
+    this.#flows = this.#server.send(bytes);
   }
 
   #endRun(): void {
     if (this.#run === null) return;
     const isWhole = this.#runStart === 0 && this.#runEnd === this.#run.length;
-    if (isWhole) this.#pieces.push(this.#run);
-    else if (this.#runEnd > this.#runStart)
-      this.#pieces.push(this.#run.subarray(this.#runStart, this.#runEnd));
+    const bytes = isWhole ? this.#run : this.#run.subarray(this.#runStart, this.#runEnd);
+    if (bytes.length > 0) this.#flows = this.#server.send(bytes);
     this.#run = null;
   }
 }
@@ -491,11 +494,37 @@ const bindSteps = new WeakMap<ClientStatement, Step>();
 function bindStepOf(name: string, statement: ClientStatement): Step {
   const known = bindSteps.get(statement);
   if (known !== undefined) return known;
-  const { name: from } = statement.text;
-  const reworded = (frame: Buffer) => withNameInError(frame, from, name);
-  const step = { ...steps.bind, reworded };
+  const step = rewordedBind(statement.text.name, name);
   bindSteps.set(statement, step);
   return step;
+}
+
+/** By itself: what a closure holds is allocated by each call of the function around it. */
+function rewordedBind(from: string, to: string): Step {
+  return { ...steps.bind, reworded: (frame) => withNameInError(frame, from, to) };
+}
+
+/** The expected reply to a Parse of the unnamed statement. */
+class UnnamedParse implements Step {
+  readonly op = Op.Parse;
+  readonly skip = false;
+  readonly replacement = null;
+  readonly #statements: ClientStatements;
+  readonly #parsed: ClientStatement;
+
+  constructor(statements: ClientStatements, parsed: ClientStatement) {
+    this.#statements = statements;
+    this.#parsed = parsed;
+  }
+
+  done(): void {
+    this.#statements.confirm('', this.#parsed);
+  }
+
+  /** The old one went before the new one was read (drop_unnamed_stmt in postgres.c). */
+  failed(): void {
+    this.#statements.confirm('', null);
+  }
 }
 
 /** DEALLOCATE ALL, and DISCARD ALL where nothing was executed before it. */

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { ProxyError } from '../../../src/errors.ts';
 import { Exchange } from '../../../src/pool/exchange.ts';
-import { PreparedTexts } from '../../../src/pool/prepared.ts';
+import { type PreparedText, PreparedTexts } from '../../../src/pool/prepared.ts';
 import { Settings } from '../../../src/pool/settings.ts';
 import { Frontend } from '../../../src/protocol/codes.ts';
 import { errorField } from '../../../src/protocol/fields.ts';
@@ -10,7 +10,7 @@ import { FrameScanner, frontendLengthMax, Scan } from '../../../src/protocol/fra
 import * as frontend from '../../../src/protocol/frontend.ts';
 import { Classifier } from '../../../src/router/classifier.ts';
 import { loadParser } from '../../../src/router/parser.ts';
-import { BatchBuilder, type BuilderSession } from '../../../src/session/batch-builder.ts';
+import { BatchSender, type SenderSession } from '../../../src/session/batch-sender.ts';
 import { ParseScope } from '../../../src/session/parse-scope.ts';
 import { type Classify, Request } from '../../../src/session/request.ts';
 import { SessionState } from '../../../src/session/session-state.ts';
@@ -40,7 +40,7 @@ class Backend {
 }
 
 /** A session that does with requests what the runner does, and no more. */
-class Session implements BuilderSession {
+class Session implements SenderSession {
   readonly statements: ClientStatements;
   readonly texts: PreparedTexts;
   readonly statementsMax: number;
@@ -58,7 +58,7 @@ class Session implements BuilderSession {
   #exchange = new Exchange(this.sink);
   #isOpen = false;
   #connection: Backend['server']['connection'] | null = null;
-  #borrowed: BatchBuilder['borrowed'] = [];
+  readonly #borrowed: PreparedText[] = [];
 
   constructor(texts: PreparedTexts, statementsMax = 100) {
     this.texts = texts;
@@ -105,13 +105,10 @@ class Session implements BuilderSession {
     } else {
       this.#exchange.forgetDone();
     }
-    const builder = new BatchBuilder(this, connection, this.#exchange.steps);
-    const pieces = builder.build(request);
-    this.#borrowed.push(...builder.borrowed);
+    new BatchSender(this, connection, this.#exchange.steps, this.#borrowed).send(request);
     if (this.#isOpen) connection.expectMore(this.#exchange);
     else connection.expect(this.#exchange);
     this.#isOpen = request.end === 'flush';
-    for (const piece of pieces) connection.send(piece);
     return request;
   }
 
