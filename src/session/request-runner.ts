@@ -14,10 +14,9 @@ import type { BackToBase } from './back-to-base.ts';
 import type { SenderSession } from './batch-sender.ts';
 import { CommitReport } from './commit-report.ts';
 import type { Destination } from './destination.ts';
-import { bringSettings, changesRole, takeRole } from './in-front.ts';
-import { outdatedIn, prepareAsBefore } from './outdated.ts';
 import { ParseScope } from './parse-scope.ts';
 import type { Placed, PlacementFailure } from './placement.ts';
+import { Readying, type ReadyingOwner } from './readying.ts';
 import type { Request } from './request.ts';
 import { RequestPlacer } from './request-placer.ts';
 import { hasNotRun, isStalePlan } from './retry-policy.ts';
@@ -28,6 +27,7 @@ import type { SessionState } from './session-state.ts';
 import { StatementEffects } from './statement-effects.ts';
 import type { ClientStatements } from './statements.ts';
 import { Transmission } from './transmission.ts';
+import { UntoldChanges } from './untold-changes.ts';
 
 /**
  * Time-outs that PostgreSQL ends a session with, because the session was told to have them:
@@ -36,7 +36,7 @@ import { Transmission } from './transmission.ts';
 const askedForEnds: ReadonlySet<string> = new Set(['25P03', '25P04', '57P05']);
 
 /** The server side of one session: places its requests, runs them, and runs them again. */
-export class RequestRunner implements ReplySink, ConnectionOwner, SenderSession {
+export class RequestRunner implements ReplySink, ConnectionOwner, SenderSession, ReadyingOwner {
   /** BEGIN and SET TRANSACTION that were answered and not sent: they go with the next request. */
   readonly deferred: string[] = [];
   readonly texts;
@@ -65,12 +65,8 @@ export class RequestRunner implements ReplySink, ConnectionOwner, SenderSession 
   #awaitsAnswers = false;
   /** The request waits for its session to be free of the server connection it has. */
   #waitsToMove = false;
-  /** A cancel request came for the request that is under way. */
-  #isCancelled = false;
-  /** The running transaction has changed what the catalog says; it counts when it commits. */
-  #hasChangedCatalog = false;
-  /** It has changed what new connections begin with. */
-  #hasChangedDefaults = false;
+  readonly #readying: Readying;
+  readonly #changes: UntoldChanges;
 
   constructor(
     context: SessionContext,
@@ -95,6 +91,8 @@ export class RequestRunner implements ReplySink, ConnectionOwner, SenderSession 
       notPlaced: (failure) => this.#notPlaced(failure),
       tell: (message) => owner.write(message),
     });
+    this.#readying = new Readying(client.state, this);
+    this.#changes = new UntoldChanges(context.changes, login.database, this.#placer.destination);
     this.#aftermath = new Aftermath({
       state: client.state,
       login,
@@ -150,7 +148,7 @@ export class RequestRunner implements ReplySink, ConnectionOwner, SenderSession 
   run(request: Request): void {
     this.#request = request;
     for (const database of request.vacates) this.#context.changes.vacate(database);
-    this.#isCancelled = false;
+    this.#readying.isCancelled = false;
     this.#placer.begin();
     const isBegun = this.deferred.length === 0 || this.#sent.isBatchOpen;
     this.#wasInTransaction = this.#state.inTransaction && isBegun;
@@ -231,7 +229,7 @@ export class RequestRunner implements ReplySink, ConnectionOwner, SenderSession 
     }
     const { server, node, pool } = this.#placed;
     // What the proxy has put in front (BEGIN, settings) must not be hit in its place.
-    this.#isCancelled = true;
+    this.#readying.isCancelled = true;
     server.whenNext(this.#sent.exchange, () => {
       cancelOn(this.#context.cluster.nodes[node]!, pool, server);
     });
@@ -288,61 +286,36 @@ export class RequestRunner implements ReplySink, ConnectionOwner, SenderSession 
     const { server } = placed;
     this.#placed = placed;
     server.owner = this;
-    this.routes.note(placed, this.#request);
-    if (!this.#sent.isBatchOpen && changesRole(server, this.#state.settings))
-      this.#becomeRole(placed);
-    else this.#renewStatements(placed);
-  }
-
-  #becomeRole(placed: Placed): void {
-    const { server } = placed;
-    takeRole(server, this.#state.settings, (refusal) => {
-      if (this.#placed?.server !== server) return;
-      if (server.closedFor !== null) {
-        this.lost(this.#sent.exchange, null, false);
-        return;
-      }
-      const failure = this.#isCancelled ? new ProxyError('queryCanceled') : refusal;
-      if (failure === null) {
-        this.#renewStatements(placed);
-        return;
-      }
-      this.#release(placed);
-      const mayTryPrimary = !this.#isCancelled && !placed.isPrimary;
-      if (mayTryPrimary && this.#placer.attempts.refusedRole()) {
-        this.#runAgain(placed.node, this.#request!);
-      } else {
-        this.#notPlaced(failure);
-      }
-    });
-  }
-
-  /** What the session has prepared long ago must not have become something else. */
-  #renewStatements(placed: Placed): void {
-    const { server } = placed;
-    const request = this.#request!;
-    const mayAsk =
-      !this.#sent.isBatchOpen && request.failure === null && server.txStatus !== TxStatus.Failed;
-    const outdated = mayAsk ? outdatedIn(request, this.statements, server, this.scope) : null;
-    if (outdated === null) {
-      this.#transmit(placed);
-      return;
-    }
-    bringSettings(server, this.#state.settings);
-    prepareAsBefore(server, outdated, (refusal) => {
-      if (this.#placed?.server !== server) return;
-      if (server.closedFor !== null) {
-        this.lost(this.#sent.exchange, null, false);
-        return;
-      }
-      request.failure = this.#isCancelled ? new ProxyError('queryCanceled') : refusal;
-      this.#renewStatements(placed);
-    });
-  }
-
-  #transmit(placed: Placed): void {
     const request = this.#request;
     assert(request !== null, 'a server connection without a request');
+    this.routes.note(placed, request);
+    this.#readying.begin(server, request, this.#sent.isBatchOpen);
+  }
+
+  // --- from what makes the connection ready ----------------------------------------------------
+
+  holds(server: ServerConnection): boolean {
+    return this.#placed?.server === server;
+  }
+
+  serverClosed(): void {
+    this.lost(this.#sent.exchange, null, false);
+  }
+
+  serverNotReady(failure: ProxyError): void {
+    const placed = this.#placed!;
+    this.#release(placed);
+    const mayTryPrimary = !this.#readying.isCancelled && !placed.isPrimary;
+    if (mayTryPrimary && this.#placer.attempts.refusedRole()) {
+      this.#runAgain(placed.node, this.#request!);
+    } else {
+      this.#notPlaced(failure);
+    }
+  }
+
+  serverReady(): void {
+    const placed = this.#placed!;
+    const request = this.#request!;
     const mayRetry = this.#mayRetry(request, placed);
     const may = { retry: mayRetry, renew: this.#mayRenew(request) };
     const { server } = placed;
@@ -515,7 +488,8 @@ export class RequestRunner implements ReplySink, ConnectionOwner, SenderSession 
       this.#runAgain(placed.node, request);
       return;
     }
-    if (request.end === 'call') this.#effects.called(placed.server);
+    // Of a function that may do anything.
+    if (request.end === 'call') this.#state.called(placed.server);
     this.deferred.length = 0;
     this.#request = null;
     this.#sent.isBatchOpen = false;
@@ -526,16 +500,10 @@ export class RequestRunner implements ReplySink, ConnectionOwner, SenderSession 
       );
     }
     if (placed.isPrimary && request.access === 'write') this.#lastWritten = placed;
-    this.#hasChangedCatalog ||= request.ddl;
-    this.#hasChangedDefaults ||= request.changesDefaults;
+    this.#changes.note(request);
     this.#placer.destination.answered(request, placed, this.#mayHaveWritten(request, placed));
     if (status === TxStatus.Idle) {
-      if (this.#hasChangedCatalog) {
-        const known = this.#context.changes.catalogChanged(this.#database);
-        this.#placer.destination.awaitCatalog(known);
-      }
-      this.#hasChangedCatalog = false;
-      if (this.#hasChangedDefaults) this.#changeDefaults();
+      this.#changes.tell();
       this.statements.endTransaction();
       this.scope.ended();
       if (this.#holdsReady) {
@@ -555,11 +523,6 @@ export class RequestRunner implements ReplySink, ConnectionOwner, SenderSession 
     if (request === null || !this.#waitsToMove) return;
     this.#waitsToMove = false;
     this.run(request);
-  }
-
-  #changeDefaults(): void {
-    this.#hasChangedDefaults = false;
-    this.#context.changes.defaultsChanged();
   }
 
   #answerLater(server: ServerConnection): void {

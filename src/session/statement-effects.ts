@@ -74,11 +74,6 @@ export class StatementEffects {
     return true;
   }
 
-  /** A FunctionCall has ended, of a function that may do anything. */
-  called(server: ServerConnection): void {
-    this.#state.called(server);
-  }
-
   /** Of EXECUTE, that of the statement which it names. */
   #effectOf(statement: StatementClass | undefined): Effect | null {
     const effect = statement?.effect ?? null;
