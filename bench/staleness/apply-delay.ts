@@ -38,7 +38,7 @@ async function measureDelay(primary: TestNode, replica: TestNode): Promise<numbe
   );
   const version = written[0]!.version;
   const read = `select version from ${table} where id = ${probeRow}`;
-  while ((await replica.query<{ version: number }>(read))[0]!.version < version)
+  while ((await replica.queryAgain<{ version: number }>(read))[0]!.version < version)
     await sleep(pollMs);
   return performance.now() - startMs;
 }

@@ -38,6 +38,15 @@ const testSettings: Settings = {
   autovacuum_naptime: '1h',
 };
 
+/** Replay removes row versions that the query might have needed (ProcessRecoveryConflictInterrupt). */
+function isRecoveryConflict(error: unknown): boolean {
+  return (
+    error instanceof pg.DatabaseError &&
+    error.code === '40001' &&
+    error.message.endsWith('conflict with recovery')
+  );
+}
+
 export class TestNode {
   readonly host = '127.0.0.1';
   readonly user: string;
@@ -104,16 +113,31 @@ export class TestNode {
     return result.rows;
   }
 
+  /** The same, as often as a replica cancels it for its replay: for what may run twice. */
+  // biome-ignore lint/suspicious/noExplicitAny: rows are whatever the test asked for
+  async queryAgain<Row extends pg.QueryResultRow = any>(
+    sql: string,
+    values: readonly unknown[] = [],
+  ): Promise<Row[]> {
+    for (;;) {
+      try {
+        return await this.query<Row>(sql, values);
+      } catch (error) {
+        if (!isRecoveryConflict(error)) throw error;
+      }
+    }
+  }
+
   async pauseReplay(): Promise<void> {
-    await this.query('select pg_wal_replay_pause()');
+    await this.queryAgain('select pg_wal_replay_pause()');
     // The request takes effect when the startup process looks, at the next record or wait.
     const paused = async () =>
-      (await this.query("select pg_get_wal_replay_pause_state() = 'paused' as yes"))[0].yes;
+      (await this.queryAgain("select pg_get_wal_replay_pause_state() = 'paused' as yes"))[0].yes;
     await requireSoon(`${this.name} pauses its replay`, paused);
   }
 
   async resumeReplay(): Promise<void> {
-    await this.query('select pg_wal_replay_resume()');
+    await this.queryAgain('select pg_wal_replay_resume()');
   }
 
   /** recovery_min_apply_delay: commits are replayed this long after they were made. 0 ends it. */
@@ -123,11 +147,11 @@ export class TestNode {
 
   /** ALTER SYSTEM and reload; resolves when the server has read its files again. */
   async setting(name: string, value: string): Promise<void> {
-    await this.query(`alter system set ${name} = '${value.replaceAll("'", "''")}'`);
-    const [{ at }] = await this.query('select clock_timestamp()::text as at');
-    await this.query('select pg_reload_conf()');
+    await this.queryAgain(`alter system set ${name} = '${value.replaceAll("'", "''")}'`);
+    const [{ at }] = await this.queryAgain('select clock_timestamp()::text as at');
+    await this.queryAgain('select pg_reload_conf()');
     const loaded = async () =>
-      (await this.query('select pg_conf_load_time() > $1::timestamptz as yes', [at]))[0].yes;
+      (await this.queryAgain('select pg_conf_load_time() > $1::timestamptz as yes', [at]))[0].yes;
     await requireSoon(`${this.name} reloads`, loaded);
   }
 
