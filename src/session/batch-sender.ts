@@ -107,8 +107,12 @@ export class BatchSender {
 
   /** False: the server takes no more for now. */
   send(request: Request): boolean {
-    if (request.failure !== null) this.#refuse(request.failure, request.end);
-    for (let index = 0; index < request.count; index++) this.#take(request, index);
+    const { failure, failsAt, count } = request;
+    if (failure !== null && failsAt === 0) this.#refuse(failure, request.end);
+    for (let index = 0; index < count; index++) {
+      if (failure !== null && index > 0 && index === failsAt) this.#refuse(failure, request.end);
+      this.#take(request, index);
+    }
     this.#endRun();
     return this.#flows;
   }

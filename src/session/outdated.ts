@@ -37,6 +37,8 @@ export function describeStep(text: PreparedText): Step {
 
 export interface Outdated {
   readonly text: PreparedText;
+  /** Which message of the request names it. */
+  readonly index: number;
   /** The client asks what it gives, rather than for its result. */
   readonly isDescribed: boolean;
 }
@@ -65,7 +67,7 @@ export function outdatedIn(
     if (type === Frontend.Parse) return null;
     if (type === Frontend.Close) closed.add(name);
     else if (text.scope !== scope && text.description !== null && !prepared.has(text))
-      return { text, isDescribed: type === Frontend.Describe };
+      return { text, index, isDescribed: type === Frontend.Describe };
   }
   return null;
 }
@@ -90,7 +92,7 @@ function statementNameOf({ type, buffer, start, end, parsed }: RequestMessage): 
 /**
  * Prepares it with the types of its parameters as they were, and calls back with the ErrorResponse
  * that PostgreSQL gives for a statement which does not fit any more, or null: it gives what it gave
- * (RevalidateCachedQuery, plancache.c).
+ * (RevalidateCachedQuery, plancache.c), or the server connection has closed.
  */
 export function prepareAsBefore(
   server: ServerConnection,
@@ -109,7 +111,8 @@ export function prepareAsBefore(
   prepared.announce(text);
   const parsed = { ...steps.skippedParse, done: () => prepared.confirm(text) };
   const finished = ({ error }: { readonly error: Buffer | null }) => {
-    if (error === null && now.result === before.result) {
+    const isGone = server.closedFor !== null;
+    if (isGone || (error === null && now.result === before.result)) {
       done(null);
       return;
     }

@@ -66,6 +66,7 @@ export class Readying {
     prepareAsBefore(server, outdated, (refusal) => {
       if (!this.#isStillThere(server)) return;
       request.failure = this.isCancelled ? new ProxyError('queryCanceled') : refusal;
+      request.failsAt = outdated.index;
       this.#renewStatements(server, request);
     });
   }

@@ -89,6 +89,8 @@ export class Request {
   copyEnds = 0;
   /** The proxy refuses it: the server is made to fail, with this error or ErrorResponse. */
   failure: ProxyError | Buffer | null = null;
+  /** In the place of which message it fails: what is in front of that is answered before. */
+  failsAt = 0;
   /** It holds a statement that nobody has read: only its server connection knows what it does. */
   pinsUnparsed = false;
   /** The last message has not arrived whole: the rest follows it to the server. */
@@ -143,6 +145,7 @@ export class Request {
     this.isStreaming = false;
     this.pinsUnparsed = false;
     this.failure = null;
+    this.failsAt = 0;
     // One by one: to set the length throws away the room for the next ones.
     while (this.learnable.length > 0) this.learnable.pop();
     if (this.sqlNames.length > 0) this.sqlNames.length = 0;

@@ -392,6 +392,18 @@ const named: readonly Script[] = [
     q('create table going (a int)'),
     x(B('s1'), E()),
   ),
+  pinned(
+    script(
+      'described statement of a table that is not found, behind others in its batch',
+      x(P('s1', 'select v from t where id = $1'), DS('s1')),
+      q('create temp table tmp (a int); set search_path = pg_catalog'),
+      x(P('', 'select $1::int + 1'), DS('s1')),
+      x(run("insert into public.t values (90, 'not kept')"), B('s1', { params: ['1'] }), E()),
+      q('select count(*) from public.t'),
+      q('reset search_path'),
+      q('drop table tmp'),
+    ),
+  ),
   script(
     'described insert into a column that changes its type',
     x(P('s1', 'insert into t (id, v) values ($1, $2)'), DS('s1')),
