@@ -70,7 +70,10 @@ export class StatementEffects {
     const effect = this.#effectOf(statements[index]);
     if (effect === null) return true;
     if (!isPrimary && effect.kind === 'pin') return false;
-    this.#state.failed(effect, server);
+    // A block of code may have committed what it has set before it failed.
+    if (effect.kind === 'pin' && statements[index]!.tag === 'DO')
+      this.#state.pins.add(effect.reason);
+    else this.#state.failed(effect, server);
     return true;
   }
 

@@ -258,6 +258,29 @@ describe('what keeps a server connection', () => {
       }
     }
 
+    test('and so is a setting that a block has committed before it failed', async () => {
+      const sets = "PERFORM set_config('left.over', 'by a block', false)";
+      for (const queryMode of ['simple', 'extended'] as const) {
+        await withClients(
+          async (client) => {
+            const text = `DO $$ BEGIN ${sets}; COMMIT; RAISE 'no'; END $$`;
+            const asked = queryMode === 'simple' ? { text } : { text, queryMode };
+            await expect(client.query(asked)).rejects.toThrow('no');
+            expect(await pins(client)).toBe('unknown-set');
+          },
+          [proxy],
+        );
+        await withClients(
+          async (client) => {
+            const left =
+              "/* tidemark: primary */ SELECT nullif(current_setting('left.over', true), '') AS value";
+            expect(await value(client, left)).toBeNull();
+          },
+          [proxy],
+        );
+      }
+    });
+
     test('through a function call of the protocol, which has not even to fail', async () => {
       const { user, password, database } = cluster.nodes[0]!;
       const client = await RawClient.logIn({ ...proxy, user, password, database });
