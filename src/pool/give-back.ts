@@ -109,11 +109,11 @@ function tidyUp(pool: Pool, server: ServerConnection, hasTraces: boolean): void 
     return;
   }
   if (server.txStatus === TxStatus.Idle) {
-    server.endTransaction(true);
+    server.committed();
     giveBack(pool, server);
     return;
   }
-  server.endTransaction(false);
+  server.rolledBack(true);
   server.runOwn(query('ROLLBACK'), () => {
     if (server.closedFor !== null) return;
     if (server.txStatus === TxStatus.Idle) giveBack(pool, server);

@@ -144,10 +144,18 @@ export class ServerConnection implements PipelineOwner {
     this.#settingsBefore = null;
   }
 
-  /** The transaction ended: what it set stays, or is undone. */
-  endTransaction(committed: boolean): void {
+  /** The transaction ended: what it set stays. */
+  committed(): void {
+    this.#settingsBefore = undefined;
+  }
+
+  /**
+   * What the transaction set is undone. `wasBlock`: it was begun by BEGIN. Else what failed may have
+   * committed a part before: with several statements in a pipeline VACUUM does, before 14.7 and 15.2.
+   */
+  rolledBack(wasBlock: boolean): void {
     if (this.#settingsBefore === undefined) return;
-    if (!committed) this.settings = this.#settingsBefore;
+    this.settings = wasBlock ? this.#settingsBefore : null;
     this.#settingsBefore = undefined;
   }
 

@@ -259,7 +259,7 @@ export class SessionState {
     this.txStatus = status;
     this.#wasReset = false;
     if (status !== TxStatus.Idle) return;
-    if (failed) this.#rolledBack(server);
+    if (failed) this.#rolledBack(server, false);
     else this.#settle(server);
   }
 
@@ -267,7 +267,7 @@ export class SessionState {
   endWithoutServer(committed: boolean): void {
     this.txStatus = TxStatus.Idle;
     if (committed) this.#settle(null);
-    else this.#rolledBack(null);
+    else this.#rolledBack(null, false);
   }
 
   /** SET of one of the proxy's own settings, answered by the proxy. */
@@ -307,7 +307,7 @@ export class SessionState {
   #end(server: ServerConnection, committed: boolean, chain: boolean): void {
     const { modes } = this;
     if (committed) this.#settle(server);
-    else this.#rolledBack(server);
+    else this.#rolledBack(server, this.inTransaction);
     if (chain) this.modes = modes;
   }
 
@@ -374,17 +374,17 @@ export class SessionState {
     this.#committed = this.settings;
     this.reads.committed();
     this.channels.committed();
-    server?.endTransaction(true);
+    server?.committed();
     this.#endTransaction();
   }
 
-  #rolledBack(server: ServerConnection | null): void {
+  #rolledBack(server: ServerConnection | null, wasBlock: boolean): void {
     this.settings = this.#committed;
     this.reads.rolledBack();
     this.channels.rolledBack();
     this.pins.mayHaveGone();
     this.hasNotified = false;
-    server?.endTransaction(false);
+    server?.rolledBack(wasBlock);
     this.#endTransaction();
   }
 

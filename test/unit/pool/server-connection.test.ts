@@ -633,21 +633,26 @@ describe('settings of the backend', () => {
   it('are again what they were before the transaction when that is rolled back', () => {
     const { connection } = fakeServer();
     connection.changeSettings(changed);
-    connection.endTransaction(true);
+    connection.committed();
     expect(connection.settings).toBe(changed);
-    connection.endTransaction(false);
+    connection.rolledBack(true);
     expect(connection.settings).toBe(changed);
     connection.changeSettings(more);
     connection.changeSettings(Settings.none);
-    connection.endTransaction(false);
+    connection.rolledBack(true);
     expect(connection.settings).toBe(changed);
   });
 
-  it('stay unknown where nobody has followed what the transaction did', () => {
+  it('are unknown where a part may have been committed, or nobody has followed', () => {
     const { connection } = fakeServer();
+    connection.rolledBack(false);
+    expect(connection.settings).toBe(Settings.none);
+    connection.changeSettings(changed);
+    connection.rolledBack(false);
+    expect(connection.settings).toBeNull();
     connection.changeSettings(changed);
     connection.loseTrackOfSettings();
-    connection.endTransaction(false);
+    connection.rolledBack(true);
     expect(connection.settings).toBeNull();
   });
 });

@@ -70,7 +70,7 @@ describe('settings', () => {
     expect(value('a')).toBe('1');
     fail(Idle);
     expect(value('a')).toBeUndefined();
-    expect(connection.settings).toBe(Settings.none);
+    expect(connection.settings).toBeNull();
   });
 
   it('are undone by a COMMIT that is answered with ROLLBACK', () => {
