@@ -16,7 +16,7 @@ import {
 import { parseHint } from './hint.ts';
 import { KnownTexts } from './known-texts.ts';
 import { parse } from './parser.ts';
-import { FORM_BYTES_MAX, formOf, scan, scanned, TEXT_BYTES_MAX } from './scanner.ts';
+import { FORM_BYTES_MAX, formBytes, formOf, scan, scanned, TEXT_BYTES_MAX } from './scanner.ts';
 import { readsSessionSettingsOnly, readsSettings } from './setting-names.ts';
 import type {
   Catalog,
@@ -67,6 +67,7 @@ export class Classifier {
   readonly #catalog: Catalog;
   readonly #cache: LRUCache<string, Classified | Marker>;
   readonly #texts = new KnownTexts();
+  readonly #forms = new KnownTexts();
   readonly #hints = new LRUCache<string, { hint: Hint | null }>({ max: HINTS_MAX });
 
   constructor({ catalog, entriesMax = ENTRIES_MAX }: ClassifierOptions) {
@@ -107,7 +108,7 @@ export class Classifier {
 
   /** A replica refused the statement as a write: from now on statements of its key are writes. */
   learnWrite(classified: Classified): void {
-    this.#texts.clear();
+    this.#forget();
     if (classified.key.length > KEY_BYTES_MAX) return;
     const statements = classified.statements.map((statement) => {
       const { access, tag, effect, ddl } = statement;
@@ -126,22 +127,33 @@ export class Classifier {
 
   /** The catalog was loaded or loaded again: every class may differ, also those learned. */
   catalogChanged(): void {
-    this.#texts.clear();
+    this.#forget();
     this.#cache.clear();
+  }
+
+  #forget(): void {
+    this.#texts.clear();
+    this.#forms.clear();
   }
 
   #classify(text: Buffer, start: number, end: number, backslashEscapes: boolean): Classified {
     if (end - start > TEXT_BYTES_MAX) return classifyLong();
+    // Before it is made a string.
+    const same = backslashEscapes ? null : this.#forms.find(formBytes(), 0, scanned.formLength);
+    if (same !== null) return same;
     const form = formOf();
     if (backslashEscapes && text.subarray(start, end).includes('\\')) {
       return notUnderstood(form, exactKey(text, start, end), 'unparsable');
     }
     const known = this.#cache.get(form);
     if (known === BY_SETTING) return this.#bySetting(text, start, end, form);
-    if (known !== undefined && known !== EXACT) return known;
+    if (known !== undefined && known !== EXACT) {
+      if (!backslashEscapes) this.#forms.add(formBytes(), 0, scanned.formLength, known);
+      return known;
+    }
     const exact = exactKey(text, start, end);
-    const same = this.#cached(exact);
-    if (same !== null) return same;
+    const cached = this.#cached(exact);
+    if (cached !== null) return cached;
     const classified = this.#decide(text, start, end, form);
     if (classified.key.startsWith(SESSION_SETTINGS)) this.#remember(form, BY_SETTING);
     else if (classified.key === exact && isUnderstood(classified)) {

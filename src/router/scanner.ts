@@ -83,6 +83,11 @@ let written = 0;
 let pendingGap = false;
 let semicolonSeen = false;
 
+/** Where the literal-free form of the text scanned last is, up to `scanned.formLength`: not to be kept. */
+export function formBytes(): Buffer {
+  return out;
+}
+
 /** The literal-free form of the text scanned last, or its first FORM_BYTES_MAX. */
 export function formOf(): string {
   return out.toString('latin1', 0, Math.min(scanned.formLength, FORM_BYTES_MAX));
