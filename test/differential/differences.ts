@@ -37,8 +37,14 @@ function toReady({ direct, proxied, directAt, proxiedAt }: Fork): Explanation {
   const proxiedReady = proxied.findIndex((line, at) => at >= proxiedAt && isReady(line));
   if (directReady < 0 || proxiedReady < 0) return 'rest';
   if (direct[directReady] !== proxied[proxiedReady]) return 'rest';
-  const hasRun = direct.slice(directAt, directReady).some((line) => /^CommandC/.test(line));
-  return hasRun ? 'rest' : { direct: directReady - directAt, proxied: proxiedReady - proxiedAt };
+  const batchAt = direct.findLastIndex((line, at) => at < directAt && /^(---|Ready)/.test(line));
+  const hasRun = (from: number) =>
+    direct.slice(from, directReady).some((line) => /^CommandC/.test(line));
+  const fails = direct.slice(directAt, directReady).some((line) => line.startsWith('Error'));
+  // What ran before goes with the batch, where that fails on one side only.
+  return hasRun(directAt) || (hasRun(batchAt) && !fails)
+    ? 'rest'
+    : { direct: directReady - directAt, proxied: proxiedReady - proxiedAt };
 }
 
 /** The messages that are being answered. */
@@ -200,8 +206,8 @@ export const allowedDifferences: readonly AllowedDifference[] = [
       const { script, direct, proxied, directAt, proxiedAt } = fork;
       const isAsked = messagesAt(fork).some(({ sql }) => /pg_listening_channels/.test(sql ?? ''));
       if (!isAsked || !mentions(script, /\blisten\b/)) return null;
-      const isTransaction = direct.find((line, at) => at >= directAt && isReady(line))?.slice(-1);
-      if (isTransaction !== 'T' || proxied[proxiedAt] !== 'CommandComplete SELECT 0') return null;
+      const status = direct.find((line, at) => at >= directAt && isReady(line))?.slice(-1);
+      if (status === 'I' || proxied[proxiedAt] !== 'CommandComplete SELECT 0') return null;
       let at = directAt;
       while (/^DataRow "ch\d"$/.test(direct[at] ?? '')) at += 1;
       const rows = at - directAt;

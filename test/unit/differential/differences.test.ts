@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { allowedDifferences, type Fork } from '../../differential/differences.ts';
-import { B, E, H, type Message, P, Q } from '../../differential/message.ts';
+import { B, DS, E, H, type Message, P, Q, S } from '../../differential/message.ts';
 
 const explain = (name: string, fork: Fork) =>
   allowedDifferences.find((one) => one.name === name)!.explains(fork);
@@ -38,6 +38,33 @@ describe('prepared again', () => {
     expect(explain('prepared again', fork(script, wrongCount, other))).toBeNull();
     expect(explain('prepared again', fork(script, other, noTable))).toBeNull();
     expect(explain('prepared again', fork([[Q('execute s1')]], wrongCount, noTable))).toBeNull();
+  });
+});
+
+describe('what a batch has run before its sides part', () => {
+  const noTable = 'ErrorResponse S:ERROR V:ERROR C:42P01 M:relation "t" does not exist P:13 ';
+  const set = [P('', 'set search_path = pg_catalog'), B(), E(), DS('s1'), S];
+  const both = ['--- 1', 'ParseComplete', 'BindComplete'];
+  const parts = (ran: readonly string[], ends: readonly string[]): Fork => ({
+    ...fork([[Q('select 1')], set], '', ''),
+    direct: [...both, ...ran, 'ParameterDescription 0x0000', ...ends, 'ReadyForQuery I'],
+    proxied: [...both, ...ran, noTable, 'ReadyForQuery I'],
+    directAt: both.length + ran.length,
+    proxiedAt: both.length + ran.length,
+  });
+
+  it('stays on one side only, so that nothing behind it can be compared', () => {
+    const found = parts(['CommandComplete SET'], ['NoData']);
+    expect(explain('prepared again', found)).toBe('rest');
+  });
+
+  it('is undone on both sides where both fail', () => {
+    const found = parts(['CommandComplete SET'], [noTable]);
+    expect(explain('prepared again', found)).toEqual({ direct: 2, proxied: 1 });
+  });
+
+  it('may be nothing', () => {
+    expect(explain('prepared again', parts([], ['NoData']))).toEqual({ direct: 2, proxied: 1 });
   });
 });
 
@@ -100,6 +127,7 @@ describe('channels within a transaction', () => {
 
   it('explains that none are listed there', () => {
     expect(explain(name, asked(Q('listen ch1'), rows, 'T'))).toEqual({ direct: 3, proxied: 1 });
+    expect(explain(name, asked(Q('listen ch1'), rows, 'E'))).toEqual({ direct: 3, proxied: 1 });
   });
 
   it('explains nothing outside of one, of a session that does not listen, or of other rows', () => {
