@@ -285,9 +285,11 @@ export class SessionState {
   /** What its server has said it has set; null: it did not say. Between transactions. */
   settleSettings(rows: readonly TextRow[] | null, server: ServerConnection): void {
     this.areSettingsDoubtful = false;
+    // What RESET goes back to the session has in any case, the server only if it says so.
+    server.settings = rows === null ? null : settingsWith(this.settings, Settings.none, rows);
     if (rows !== null) this.settings = settingsWith(this.settings, this.base, rows);
+    if (this.settings.equals(server.settings)) server.settings = this.settings;
     this.#committed = this.settings;
-    server.settings = rows === null ? null : this.settings;
   }
 
   /** What has run may have left anything on the server connection, and set anything. */

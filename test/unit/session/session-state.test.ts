@@ -336,6 +336,36 @@ describe('channels', () => {
   });
 });
 
+describe('what a server says it has set', () => {
+  const base = Settings.of([['a', settingFromStartup('a', 'start')]]);
+
+  it('is all that it has, also where the session has more from its startup packet', () => {
+    const { connection } = fakeServer();
+    const state = new SessionState(base, readSettings());
+    connection.settings = base;
+    state.apply({ kind: 'discard', what: 'all' }, connection, () => 'DISCARD ALL');
+    state.failed({ kind: 'review', ran: 'block' }, connection);
+    state.settleSettings([['role', 'none']], connection);
+    expect(state.settings.equals(base)).toBe(true);
+    expect(connection.settings).toBe(Settings.none);
+  });
+
+  it('is what both have where nothing was reset', () => {
+    const { connection } = fakeServer();
+    const state = new SessionState(base, readSettings());
+    state.settleSettings(
+      [
+        ['a', 'start'],
+        ['b', '2'],
+        ['role', 'none'],
+      ],
+      connection,
+    );
+    expect([...state.settings.names]).toEqual(['a', 'b']);
+    expect(connection.settings?.equals(state.settings)).toBe(true);
+  });
+});
+
 describe('against a model of the server', () => {
   /** One statement: its text for the model, and its effect for the session. */
   interface Statement {
