@@ -135,8 +135,8 @@ export const allowedDifferences: readonly AllowedDifference[] = [
       if (isRefusedBind(expected)) return inOtherWords;
       if (!expected.startsWith('ParameterDescription')) return null;
       // What is skipped to Sync makes no statement, which the rest of the script may name.
-      const makesNamed = messagesAt(fork).some(({ shown }) => /^P\('\w/.test(shown));
-      return makesNamed ? 'rest' : toReady(fork);
+      const makesAny = messagesAt(fork).some(({ shown }) => shown.startsWith('P('));
+      return makesAny ? 'rest' : toReady(fork);
     },
   },
   {
@@ -153,8 +153,9 @@ export const allowedDifferences: readonly AllowedDifference[] = [
   {
     name: 'temporary schema',
     explains({ direct, proxied, directAt, proxiedAt }) {
-      const isMissing = direct[directAt]?.includes('M:schema "pg_temp" does not exist') ?? false;
-      const isThere = sqlstate(proxied[proxiedAt]) === '42P01';
+      const said = [direct[directAt] ?? '', proxied[proxiedAt] ?? ''];
+      const isMissing = said.some((line) => line.includes('M:schema "pg_temp" does not exist'));
+      const isThere = said.some((line) => sqlstate(line) === '42P01');
       return isMissing && isThere ? inOtherWords : null;
     },
   },

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { startTestCluster, type TestCluster } from '../support/cluster.ts';
 import { startTestProxy, type TestProxy } from '../support/proxy.ts';
@@ -132,10 +133,13 @@ export class Rig {
       }
       lines.push(`--- ${index}`, ...(await client.run(messages, way)));
     }
-    const { isSilent } = client;
+    let { isSilent } = client;
+    if (!isSilent) {
+      const end = terminates(script) ? client.closed() : client.close();
+      // A backend that exits waits for locks of prepared transactions on what it has to drop.
+      isSilent = !(await isSettledIn(end, idleLimitMs));
+    }
     if (isSilent) client.destroy();
-    else if (terminates(script)) await client.closed();
-    else await client.close();
     if (side === 'proxied') await this.#others.rest();
     lines.push(...client.takeLines());
     const isIdle = await waitUntilIdle(this.#admins[side], idleLimitMs);
@@ -192,6 +196,14 @@ function areAlike(
 ): boolean {
   const sides = ['direct', 'proxied'] as const;
   return sides.every((side) => aspect(made[side]) === aspect(now[side]));
+}
+
+async function isSettledIn(work: Promise<void>, limitMs: number): Promise<boolean> {
+  const limit = new AbortController();
+  const late = sleep(limitMs, false, { signal: limit.signal }).catch(() => false);
+  const isDone = await Promise.race([work.then(() => true), late]);
+  limit.abort();
+  return isDone;
 }
 
 async function connected(connectionString: string): Promise<pg.Client> {

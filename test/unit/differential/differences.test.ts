@@ -139,3 +139,39 @@ describe('channels within a transaction', () => {
     expect(explain(name, other)).toBeNull();
   });
 });
+
+describe('temporary schema', () => {
+  const noSchema = 'ErrorResponse S:ERROR V:ERROR C:3F000 M:schema "pg_temp" does not exist ';
+  const noTable = 'ErrorResponse S:ERROR V:ERROR C:42P01 M:table "t" does not exist ';
+  const drop = [[Q('begin')], [Q('drop table pg_temp.t')]];
+
+  it('explains that it is there on one side only', () => {
+    for (const [direct, proxied] of [
+      [noSchema, noTable],
+      [noTable, noSchema],
+    ] as const) {
+      const found = explain('temporary schema', fork(drop, direct, proxied));
+      expect(found).toEqual({ direct: 1, proxied: 1 });
+    }
+    const other = fork(drop, 'CommandComplete DROP TABLE', noSchema);
+    expect(explain('temporary schema', other)).toBeNull();
+  });
+});
+
+describe('failed transaction on another connection', () => {
+  const aborted = 'ErrorResponse S:ERROR V:ERROR C:25P02 M:current transaction is aborted ';
+  const described = (batch: readonly Message[]) =>
+    fork([[Q('begin')], batch], 'ParameterDescription 0x0000', aborted);
+
+  it('explains a Describe that is refused, up to the end of its batch', () => {
+    const found = explain('failed transaction on another connection', described([DS('s1'), S]));
+    expect(found).toEqual({ direct: 1, proxied: 1 });
+  });
+
+  it('compares nothing behind a batch that makes statements as well', () => {
+    for (const name of ['', 's2']) {
+      const found = described([DS('s1'), P(name, 'select 1'), S]);
+      expect(explain('failed transaction on another connection', found)).toBe('rest');
+    }
+  });
+});
