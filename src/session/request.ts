@@ -442,8 +442,7 @@ export class Request {
     if (setsOwn(effect)) this.#doubt('session-setting');
     switch (effect.kind) {
       case 'begin':
-        // What came behind an earlier BEGIN another cannot promise for.
-        this.begins = this.begins === null ? effect : { ...effect, readOnly: false };
+        this.#judgeBegin(effect);
         return;
       case 'vacate':
         this.vacates.push(effect.database);
@@ -451,6 +450,15 @@ export class Request {
       case 'change-defaults':
         this.changesDefaults = true;
     }
+  }
+
+  #judgeBegin(modes: TransactionModes): void {
+    // What came behind an earlier BEGIN another cannot promise for.
+    if (this.begins !== null) this.begins = { ...modes, readOnly: false };
+    // Nor can, behind a COMMIT, what the session has promised before.
+    else if (this.#behindEnd !== null)
+      this.begins = { ...modes, readOnly: modes.readOnly ?? false };
+    else this.begins = modes;
   }
 
   /** What it asks that only the proxy knows. */

@@ -88,6 +88,17 @@ const ends: readonly Script[] = [
     params: { application_name: 'from startup', options: '-c statement_timeout=50s' },
   },
   script(
+    'READ ONLY, and then another in the same query',
+    q('begin read only'),
+    q('end; begin'),
+    insert(308),
+    q('rollback'),
+    q('begin'),
+    q('rollback; begin read only'),
+    count,
+    q('rollback'),
+  ),
+  script(
     'SET LOCAL right behind a setting that was rolled back',
     q('begin'),
     q("set application_name = 'mine'"),

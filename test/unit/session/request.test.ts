@@ -96,6 +96,10 @@ describe('a Query', () => {
     expect(take('query', query('begin read only; select 1')).begins).toMatchObject({
       readOnly: true,
     });
+    // What the session has promised is over.
+    for (const sql of ['end; begin', 'rollback; start transaction'])
+      expect(take('query', query(sql)).begins).toMatchObject({ readOnly: false });
+    expect(take('query', query('end; begin read only')).begins).toMatchObject({ readOnly: true });
     expect(take('query', query('create table t ()')).ddl).toBe(true);
     expect(take('query', query('/* tidemark: primary */ select 1')).hint?.target).toBe('primary');
   });
