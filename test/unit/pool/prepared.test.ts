@@ -87,6 +87,21 @@ describe('what is prepared on a server', () => {
     expect(server.has(a!)).toBe(false);
   });
 
+  it('is not used by its Parse being answered', () => {
+    const texts = new PreparedTexts();
+    const [a, b, c] = ['a', 'b', 'c'].map((text) => texts.use(body(text)));
+    const server = new PreparedOnServer();
+    for (const text of [a!, b!, c!]) server.announce(text);
+    for (const text of [b!, c!, a!]) {
+      server.confirm(text);
+      expect(server.oldestBeyond(2)).toEqual([a]);
+      expect(server.oldestBeyond(0)).toEqual([a, b, c]);
+    }
+    expect(server.has(a!)).toBe(true);
+    server.confirm(b!);
+    expect(server.oldestBeyond(0)).toEqual([b, c, a]);
+  });
+
   it('is all gone behind a DEALLOCATE ALL, but for what is prepared behind it', () => {
     const texts = new PreparedTexts();
     const [a, b, c] = ['a', 'b', 'c'].map((text) => texts.use(body(text)));

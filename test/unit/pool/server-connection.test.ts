@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { Exchange } from '../../../src/pool/exchange.ts';
 import { ServerConnection } from '../../../src/pool/server-connection.ts';
 import { Settings, settingFromSet } from '../../../src/pool/settings.ts';
@@ -625,35 +625,82 @@ describe('what a server must not say', () => {
   });
 });
 
-describe('settings of the backend', () => {
+describe('what is known of its settings', () => {
   const changed = Settings.of([['a', settingFromSet('a', '1')]]);
-
   const more = changed.with('b', settingFromSet('b', '2'));
+  let connection: ServerConnection;
 
-  it('are again what they were before the transaction when that is rolled back', () => {
-    const { connection } = fakeServer();
+  beforeEach(() => {
+    ({ connection } = fakeServer());
+  });
+
+  it('changes with the transaction, and stays when that is committed', () => {
+    expect(connection.settings).toBe(Settings.none);
     connection.changeSettings(changed);
+    expect(connection.settings).toBe(changed);
     connection.committed();
     expect(connection.settings).toBe(changed);
     connection.rolledBack(true);
     expect(connection.settings).toBe(changed);
+  });
+
+  it('is again what it was before the transaction when that is rolled back', () => {
+    connection.changeSettings(changed);
+    connection.committed();
     connection.changeSettings(more);
     connection.changeSettings(Settings.none);
     connection.rolledBack(true);
     expect(connection.settings).toBe(changed);
+    // What is set between two of them is what the next one begins with.
+    connection.settings = more;
+    connection.changeSettings(changed);
+    connection.rolledBack(true);
+    expect(connection.settings).toBe(more);
   });
 
-  it('are unknown where a part may have been committed, or nobody has followed', () => {
-    const { connection } = fakeServer();
+  it('is nothing where a part of what failed may have been committed', () => {
     connection.rolledBack(false);
     expect(connection.settings).toBe(Settings.none);
     connection.changeSettings(changed);
     connection.rolledBack(false);
     expect(connection.settings).toBeNull();
-    connection.changeSettings(changed);
+  });
+
+  it.each([
+    ['in a transaction that has changed them', changed],
+    ['in one that has not', null],
+  ])('is nothing any more when track of them is lost %s', (_, before) => {
+    const ends = [
+      () => connection.committed(),
+      () => connection.rolledBack(true),
+      () => connection.rolledBack(false),
+    ];
+    for (const end of ends) {
+      ({ connection } = fakeServer());
+      if (before !== null) connection.changeSettings(before);
+      connection.loseTrackOfSettings();
+      expect(connection.settings).toBeNull();
+      end();
+      expect(connection.settings).toBeNull();
+    }
+  });
+
+  it('is nothing after a rollback of what was set where nobody had followed', () => {
     connection.loseTrackOfSettings();
+    connection.changeSettings(more);
     connection.rolledBack(true);
     expect(connection.settings).toBeNull();
+  });
+
+  it('is followed again from where it is made known', () => {
+    connection.changeSettings(more);
+    connection.loseTrackOfSettings();
+    connection.committed();
+    // As what is sent in front of a request outside of transactions does.
+    connection.settings = changed;
+    connection.changeSettings(more);
+    connection.rolledBack(true);
+    expect(connection.settings).toBe(changed);
   });
 });
 

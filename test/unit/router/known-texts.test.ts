@@ -57,6 +57,57 @@ describe('a text that comes again', () => {
   });
 });
 
+/** As KnownTexts does it; should that change, the test with it says so. */
+function hashOf(text: Buffer): number {
+  let hash = text.length;
+  let at = 0;
+  for (; at < text.length - 3; at += 4) {
+    hash = Math.imul(hash ^ text.readInt32LE(at), 0x5bd1e995);
+    hash ^= hash >>> 15;
+  }
+  for (; at < text.length; at++) hash = Math.imul(hash ^ text[at]!, 0x5bd1e995);
+  return hash ^ (hash >>> 13);
+}
+
+/** Two texts of the same length and hash. */
+function colliding(): [string, string] {
+  const byHash = new Map<number, string>();
+  for (let number = 1_000_000; number < 9_999_999; number++) {
+    const text = `select ${number}`;
+    const hash = hashOf(Buffer.from(text));
+    const other = byHash.get(hash);
+    if (other !== undefined) return [other, text];
+    byHash.set(hash, text);
+  }
+  throw new Error('no two texts have the same hash');
+}
+
+describe('two texts with the same hash', () => {
+  const [one, other] = colliding();
+
+  it('are never taken for each other', () => {
+    const texts = new KnownTexts();
+    expect(look(texts, one)).toBeNull();
+    // Where it counts as seen, which shows that the hash is the same.
+    expect(look(texts, other)).toBeNull();
+    expect(look(texts, other)).toBe(other);
+    expect(look(texts, one)).toBeNull();
+    // It has taken the other's place.
+    expect(look(texts, one)).toBe(one);
+    expect(look(texts, other)).toBeNull();
+  });
+
+  it('are found as what they are, in whichever order they come', () => {
+    const order = fc.array(fc.constantFrom(one, other), { maxLength: 20 });
+    fc.assert(
+      fc.property(order, (sent) => {
+        const texts = new KnownTexts();
+        for (const text of sent) expect([null, text]).toContain(look(texts, text));
+      }),
+    );
+  });
+});
+
 describe('any texts', () => {
   it('are found as what they are, or not at all', () => {
     const short = fc.string({ unit: fc.constantFrom('a', 'b', ' ', 'é', '1'), maxLength: 9 });
@@ -108,6 +159,31 @@ describe('the classifier', () => {
     expect(classify(classifier, text).access).toBe('read');
     expect(classify(classifier, text, true).reason).toBe('unparsable');
     expect(classify(classifier, text).access).toBe('read');
+  });
+
+  it('tells literals with escapes from those without, however often they come', () => {
+    const classifier = new Classifier({ catalog });
+    // With the access that it has where a backslash in a plain literal is only itself. Where it is an
+    // escape, a text with any backslash in it is not read, and a write.
+    const texts: readonly (readonly [string, Classified['access']])[] = [
+      ["select E'a\\''", 'read'],
+      ["select 'a'", 'read'],
+      ["select 'a\\'", 'read'],
+      ["select E'a\\'", 'write'],
+      ["select 'a\\''", 'write'],
+      ["select E'a\\'; delete from t; --'", 'read'],
+      ["select 'a\\'; delete from t; --'", 'write'],
+      ["select 'a'; delete from t; --'", 'write'],
+    ];
+    for (let times = 0; times < 5; times++) {
+      for (const [text, access] of texts) {
+        const found = classify(classifier, text);
+        expect([text, found.access]).toEqual([text, access]);
+        const escaping = classify(classifier, text, true);
+        const isRead = access === 'read' && !text.includes('\\');
+        expect([text, escaping.access]).toEqual([text, isRead ? 'read' : 'write']);
+      }
+    }
   });
 
   it('tells the catalog each time of what it does not know', () => {

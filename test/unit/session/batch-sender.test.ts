@@ -4,21 +4,20 @@ import { ProxyError } from '../../../src/errors.ts';
 import { Exchange } from '../../../src/pool/exchange.ts';
 import { type PreparedText, PreparedTexts } from '../../../src/pool/prepared.ts';
 import { Settings } from '../../../src/pool/settings.ts';
-import { Frontend } from '../../../src/protocol/codes.ts';
 import { errorField } from '../../../src/protocol/fields.ts';
-import { FrameScanner, frontendLengthMax, Scan } from '../../../src/protocol/frames.ts';
 import * as frontend from '../../../src/protocol/frontend.ts';
 import { Classifier } from '../../../src/router/classifier.ts';
 import { loadParser } from '../../../src/router/parser.ts';
 import { BatchSender, type SenderSession } from '../../../src/session/batch-sender.ts';
 import { ParseScope } from '../../../src/session/parse-scope.ts';
-import { type Classify, Request } from '../../../src/session/request.ts';
+import type { Classify, Request } from '../../../src/session/request.ts';
 import { SessionState } from '../../../src/session/session-state.ts';
 import { ClientStatements } from '../../../src/session/statements.ts';
 import { fakeServer, frameTypes, RecordingSink } from '../pool/fake-server.ts';
 import { catalog } from '../router/catalog.ts';
 import { ExtendedModel, failingText, unparsableText } from './extended-model.ts';
 import { readSettings } from './policies.ts';
+import { takeMessages } from './take-messages.ts';
 
 beforeAll(loadParser);
 
@@ -81,22 +80,8 @@ class Session implements SenderSession {
 
   /** Whole messages of one request; it is sent, and not yet answered. */
   send(bytes: Buffer, { server }: Backend, failure: ProxyError | null = null): Request {
-    const request = new Request();
+    const request = takeMessages(bytes, this.statements, classify);
     request.failure = failure;
-    const scanner = new FrameScanner({
-      lengthMax: frontendLengthMax,
-      assembledBytesMax: 1 << 20,
-      headBytesMin: 64,
-    });
-    scanner.feed(bytes);
-    while (scanner.next() === Scan.Frame) {
-      const { type, buffer, start, end } = scanner;
-      if (type === Frontend.Query) request.takeQuery(buffer, start, end, this.statements, classify);
-      else request.takeExtended(type, buffer, start, end, this.statements, classify);
-      if (type === Frontend.Sync) request.finish('sync', this.statements);
-      else if (type === Frontend.Flush) request.finish('flush', this.statements);
-      else if (type === Frontend.Query) request.finish('query', this.statements);
-    }
     const { connection } = server;
     if (!this.#isOpen) {
       this.statements.settle();

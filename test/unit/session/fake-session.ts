@@ -1,13 +1,11 @@
 import type { ProxyError } from '../../../src/errors.ts';
 import { createLogger } from '../../../src/log.ts';
 import { Settings } from '../../../src/pool/settings.ts';
-import { Frontend } from '../../../src/protocol/codes.ts';
-import { FrameScanner, frontendLengthMax, Scan } from '../../../src/protocol/frames.ts';
 import { Classifier } from '../../../src/router/classifier.ts';
 import { FallbackLimit } from '../../../src/session/fallback-limit.ts';
 import { LoopTurns } from '../../../src/session/loop-turns.ts';
 import { NotificationHub } from '../../../src/session/notification-hub.ts';
-import { type Classify, Request } from '../../../src/session/request.ts';
+import type { Classify, Request } from '../../../src/session/request.ts';
 import { RequestRunner } from '../../../src/session/request-runner.ts';
 import { RouteCounts } from '../../../src/session/route-counts.ts';
 import type { RunnerOwner } from '../../../src/session/runner-owner.ts';
@@ -20,6 +18,7 @@ import { frameTypes } from '../pool/fake-server.ts';
 import { catalog } from '../router/catalog.ts';
 import { type FakeNodes, type FakeServers, poolConfig } from './fake-cluster.ts';
 import { freshnessConfig, readSettings } from './policies.ts';
+import { takeMessages } from './take-messages.ts';
 
 /** A session without its client: what would be written, and what it was told. */
 export class Owner implements RunnerOwner {
@@ -122,24 +121,6 @@ export class FakeSession {
   }
 
   request(...messages: Buffer[]): Request {
-    const { statements } = this.client;
-    const request = new Request();
-    const scanner = new FrameScanner({
-      lengthMax: frontendLengthMax,
-      assembledBytesMax: 1 << 20,
-      headBytesMin: 64,
-    });
-    scanner.feed(Buffer.concat(messages));
-    let last = 0;
-    while (scanner.next() === Scan.Frame) {
-      const { type, buffer, start, end } = scanner;
-      last = type;
-      if (type === Frontend.Query)
-        request.takeQuery(buffer, start, end, statements, this.#classify);
-      else request.takeExtended(type, buffer, start, end, statements, this.#classify);
-    }
-    const end = last === Frontend.Sync ? 'sync' : last === Frontend.Flush ? 'flush' : 'query';
-    request.finish(end, statements);
-    return request;
+    return takeMessages(Buffer.concat(messages), this.client.statements, this.#classify);
   }
 }

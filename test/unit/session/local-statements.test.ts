@@ -4,8 +4,7 @@ import type { Lsn } from '../../../src/lag/lsn.ts';
 import type { TokenVerdict } from '../../../src/lag/token-verdict.ts';
 import { PreparedTexts } from '../../../src/pool/prepared.ts';
 import { Settings } from '../../../src/pool/settings.ts';
-import { Frontend, TxStatus } from '../../../src/protocol/codes.ts';
-import { FrameScanner, frontendLengthMax, Scan } from '../../../src/protocol/frames.ts';
+import { TxStatus } from '../../../src/protocol/codes.ts';
 import * as frontend from '../../../src/protocol/frontend.ts';
 import { Classifier } from '../../../src/router/classifier.ts';
 import { loadParser } from '../../../src/router/parser.ts';
@@ -13,7 +12,7 @@ import { CancelKeys } from '../../../src/session/cancel-keys.ts';
 import type { LocalAnswer } from '../../../src/session/local-answer.ts';
 import { LocalStatements } from '../../../src/session/local-statements.ts';
 import { alone } from '../../../src/session/other-workers.ts';
-import { type Classify, Request, type RequestEnd } from '../../../src/session/request.ts';
+import type { Classify } from '../../../src/session/request.ts';
 import type { RequestRunner } from '../../../src/session/request-runner.ts';
 import { RouteCounts } from '../../../src/session/route-counts.ts';
 import type { LastRoute } from '../../../src/session/runner-owner.ts';
@@ -22,6 +21,7 @@ import { SessionState } from '../../../src/session/session-state.ts';
 import { ClientStatements } from '../../../src/session/statements.ts';
 import { catalog } from '../router/catalog.ts';
 import { freshnessConfig, readSettings } from './policies.ts';
+import { takeMessages } from './take-messages.ts';
 
 beforeAll(loadParser);
 
@@ -95,33 +95,17 @@ beforeEach(() => {
   });
 });
 
-function requestOf(end: RequestEnd, bytes: Buffer): Request {
-  const request = new Request();
-  const scanner = new FrameScanner({
-    lengthMax: frontendLengthMax,
-    assembledBytesMax: 1 << 20,
-    headBytesMin: 64,
-  });
-  scanner.feed(bytes);
-  while (scanner.next() === Scan.Frame) {
-    const { type, buffer, start, end: to } = scanner;
-    if (type === Frontend.Query) request.takeQuery(buffer, start, to, statements, classify);
-    else request.takeExtended(type, buffer, start, to, statements, classify);
-  }
-  request.finish(end, statements);
-  return request;
-}
+const requestOf = (bytes: Buffer) => takeMessages(bytes, statements, classify);
 
 /** The tag or the error's code; null: for a server. */
-function answer(end: RequestEnd, bytes: Buffer): string | null {
-  const found = local.answer(requestOf(end, bytes), state);
+function answer(bytes: Buffer): string | null {
+  const found = local.answer(requestOf(bytes), state);
   if (found instanceof ProxyError) return found.code;
   return typeof found === 'function' ? 'later' : (found?.tag ?? null);
 }
-const run = (sql: string) => answer('query', frontend.query(sql));
+const run = (sql: string) => answer(frontend.query(sql));
 const runExtended = (sql: string, name = '') =>
   answer(
-    'sync',
     Buffer.concat([
       frontend.parse(name, sql),
       frontend.bind({ statement: name }),
@@ -189,7 +173,7 @@ describe('a transaction whose server is lost', () => {
 });
 
 describe('SHOW', () => {
-  const show = (sql: string) => local.answer(requestOf('query', frontend.query(sql)), state);
+  const show = (sql: string) => local.answer(requestOf(frontend.query(sql)), state);
 
   it('tells the last route', () => {
     expect(show('show tidemark.route')).toMatchObject({ tag: 'SHOW', rows: [] });
@@ -237,7 +221,7 @@ it('DEALLOCATE forgets statements of the protocol, and only those', () => {
 
 describe('SET of the proxy’s own names', () => {
   const current = () => state.reads.current;
-  const given = (sql: string) => local.answer(requestOf('query', frontend.query(sql)), state);
+  const given = (sql: string) => local.answer(requestOf(frontend.query(sql)), state);
 
   it('is answered here and in force at once', () => {
     expect(run("set tidemark.consistency = 'strong'")).toBe('SET');
@@ -255,7 +239,7 @@ describe('SET of the proxy’s own names', () => {
       frontend.parse('', "set tidemark.consistency = 'strong'"),
       frontend.sync,
     ]);
-    expect(answer('sync', parsed)).toBe('SET');
+    expect(answer(parsed)).toBe('SET');
     expect(current().consistency).toBe('session');
   });
 
@@ -317,7 +301,7 @@ describe('SET of the proxy’s own names', () => {
 
 describe('tokens', () => {
   const later = (sql: string): Promise<LocalAnswer | ProxyError | null> => {
-    const found = local.answer(requestOf('query', frontend.query(sql)), state);
+    const found = local.answer(requestOf(frontend.query(sql)), state);
     if (typeof found !== 'function') throw new Error('was answered at once');
     return new Promise((resolve) => void found(resolve));
   };

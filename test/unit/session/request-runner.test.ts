@@ -8,6 +8,7 @@ import {
   readyForQueryInTransaction,
 } from '../../../src/protocol/backend.ts';
 import * as frontend from '../../../src/protocol/frontend.ts';
+import { ProtocolError } from '../../../src/protocol/protocol-error.ts';
 import { loadParser } from '../../../src/router/parser.ts';
 import type { Request } from '../../../src/session/request.ts';
 import { type FakeServer, frameTypes } from '../pool/fake-server.ts';
@@ -48,7 +49,7 @@ function setUp() {
   const accept = async (node: number) => {
     if (servers.pending[node]!.length > 0) await servers.accept(node);
   };
-  return { nodes, servers, models, runner, owner, run, flow, accept, server, state };
+  return { nodes, servers, models, session, runner, owner, run, flow, accept, server, state };
 }
 
 let all: ReturnType<typeof setUp>;
@@ -260,5 +261,57 @@ describe('a request on a connection of its own', () => {
     await accept(0);
     const { left } = server(0).socket;
     expect(left.map(frameTypes)).toEqual(['PBES']);
+  });
+});
+
+describe('a request that cannot be sent', () => {
+  /** A replica's connection that is idle in its pool, so that the next read is sent at once. */
+  async function openReplica() {
+    const { run, flow, server, owner } = all;
+    run(frontend.query('select 1'));
+    await flow();
+    expect(owner.types).toBe('CZ');
+    return server(1);
+  }
+
+  /** The session's next read finds another connection. */
+  async function expectAnother({ connection }: FakeServer) {
+    const { run, flow, servers, owner } = all;
+    expect(connection.closedFor).toBe('session-state');
+    owner.chunks.length = 0;
+    run(frontend.query('select 2'));
+    await flow();
+    expect(servers.opened[1]).toHaveLength(2);
+    expect(owner.types).toBe('CZ');
+  }
+
+  it('costs its server connection, and is the caller’s to deal with', async () => {
+    const { run, owner } = all;
+    const replica = await openReplica();
+    replica.socket.write = () => {
+      throw new Error('no room');
+    };
+    // Too long to be gathered, so that it is written at once, and not too long to be read.
+    const long = frontend.query(`select '${'x'.repeat(24 * 1024)}'`);
+    expect(() => run(long)).toThrow('no room');
+    expect(owner.events).toEqual(['answered', 'gone']);
+    await expectAnother(replica);
+  });
+
+  it('does not leave the server with the part of it that could be', async () => {
+    const { run, flow, owner, runner, session, servers } = all;
+    const replica = await openReplica();
+    const request = session.request(parse('s', 'select 1'), bind({ statement: 's' }), sync);
+    // The server would prepare the statement, and nobody would expect its answer.
+    request.at(1).end = request.at(1).start + 6;
+    expect(() => runner.run(request)).toThrow(ProtocolError);
+    expect(replica.socket.destroyed).toBe(true);
+    expect(owner.events).toEqual(['answered', 'gone']);
+    await expectAnother(replica);
+    run(bind({ statement: 's' }), execute(), sync);
+    await flow();
+    // It was never made.
+    expect(owner.types).toBe('CZEZ');
+    expect(servers.prepared.size).toBe(0);
   });
 });

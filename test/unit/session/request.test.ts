@@ -1,14 +1,14 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { PreparedTexts } from '../../../src/pool/prepared.ts';
 import { Frontend } from '../../../src/protocol/codes.ts';
-import { FrameScanner, frontendLengthMax, Scan } from '../../../src/protocol/frames.ts';
 import * as frontend from '../../../src/protocol/frontend.ts';
 import { ProtocolError } from '../../../src/protocol/protocol-error.ts';
 import { Classifier } from '../../../src/router/classifier.ts';
 import { loadParser } from '../../../src/router/parser.ts';
-import { type Classify, Request, type RequestEnd } from '../../../src/session/request.ts';
+import { type Classify, Request } from '../../../src/session/request.ts';
 import { ClientStatements } from '../../../src/session/statements.ts';
 import { catalog } from '../router/catalog.ts';
+import { takeMessages } from './take-messages.ts';
 
 beforeAll(loadParser);
 
@@ -19,22 +19,8 @@ const classify: Classify = (buffer, start, end) => classifier.classify(buffer, s
 
 function setUp() {
   const statements = new ClientStatements(new PreparedTexts());
-  const take = (end: RequestEnd, ...messages: Buffer[]): Request => {
-    const request = new Request();
-    const scanner = new FrameScanner({
-      lengthMax: frontendLengthMax,
-      assembledBytesMax: 1 << 20,
-      headBytesMin: 64,
-    });
-    scanner.feed(Buffer.concat(messages));
-    while (scanner.next() === Scan.Frame) {
-      const { type, buffer, start, end: to } = scanner;
-      if (type === Frontend.Query) request.takeQuery(buffer, start, to, statements, classify);
-      else request.takeExtended(type, buffer, start, to, statements, classify);
-    }
-    request.finish(end, statements);
-    return request;
-  };
+  const take = (...messages: Buffer[]): Request =>
+    takeMessages(Buffer.concat(messages), statements, classify);
   return { statements, take };
 }
 
@@ -52,7 +38,7 @@ describe('a Query', () => {
     ['set a.b to 1', 'read', null],
     ['', 'read', null],
   ])('%j is a %s', (sql, access, reason) => {
-    const request = setUp().take('query', query(sql));
+    const request = setUp().take(query(sql));
     expect(request.access).toBe(access);
     expect(request.reason).toBe(reason);
     expect(request.isExecuting).toBe(true);
@@ -62,63 +48,63 @@ describe('a Query', () => {
   it('asks for freshness where it only prepares, binds or describes beside what any server can run', () => {
     const { take, statements } = setUp();
     const set = [parse('', 'set a.b to 1'), bind(), execute()];
-    expect(take('sync', ...set, sync).sessionOnly).toBe(true);
-    expect(take('sync', ...set, parse('s', 'select 1'), sync).sessionOnly).toBe(false);
-    const [made] = take('sync', parse('known', 'insert into t values (1)'), sync).parsed;
+    expect(take(...set, sync).sessionOnly).toBe(true);
+    expect(take(...set, parse('s', 'select 1'), sync).sessionOnly).toBe(false);
+    const [made] = take(parse('known', 'insert into t values (1)'), sync).parsed;
     statements.add('known', made!);
     for (const message of [describeMessage(Statement, 'known'), bind({ statement: 'known' })]) {
-      expect(take('sync', ...set, message, sync).sessionOnly).toBe(false);
+      expect(take(...set, message, sync).sessionOnly).toBe(false);
     }
-    expect(take('sync', ...set, close(Statement, 'known'), sync).sessionOnly).toBe(true);
+    expect(take(...set, close(Statement, 'known'), sync).sessionOnly).toBe(true);
   });
 
   it('tells what it writes before it begins a transaction from what it writes in it', () => {
     const { take } = setUp();
-    const of = (sql: string) => take('query', query(sql)).writesBeforeBegin;
+    const of = (sql: string) => take(query(sql)).writesBeforeBegin;
     expect(of('insert into t values (1); begin read only')).toBe(true);
     expect(of('begin read only; insert into t values (1)')).toBe(false);
     const batch = [...run('insert into t values (1)').slice(0, 3), ...run('begin read only')];
-    expect(take('sync', ...batch).writesBeforeBegin).toBe(true);
+    expect(take(...batch).writesBeforeBegin).toBe(true);
   });
 
   it('knows what it does to the session', () => {
     const { take } = setUp();
-    expect(take('query', query('select 1; select 2'))).toMatchObject({
+    expect(take(query('select 1; select 2'))).toMatchObject({
       sessionOnly: false,
       hasEffects: false,
       begins: null,
       ddl: false,
     });
-    expect(take('query', query('set a.b to 1'))).toMatchObject({
+    expect(take(query('set a.b to 1'))).toMatchObject({
       sessionOnly: true,
       hasEffects: true,
     });
-    expect(take('query', query('begin read only; select 1')).begins).toMatchObject({
+    expect(take(query('begin read only; select 1')).begins).toMatchObject({
       readOnly: true,
     });
     // What the session has promised is over.
     for (const sql of ['end; begin', 'rollback; start transaction'])
-      expect(take('query', query(sql)).begins).toMatchObject({ readOnly: false });
-    expect(take('query', query('end; begin read only')).begins).toMatchObject({ readOnly: true });
-    expect(take('query', query('create table t ()')).ddl).toBe(true);
-    expect(take('query', query('/* tidemark: primary */ select 1')).hint?.target).toBe('primary');
+      expect(take(query(sql)).begins).toMatchObject({ readOnly: false });
+    expect(take(query('end; begin read only')).begins).toMatchObject({ readOnly: true });
+    expect(take(query('create table t ()')).ddl).toBe(true);
+    expect(take(query('/* tidemark: primary */ select 1')).hint?.target).toBe('primary');
   });
 });
 
 describe('a batch', () => {
   it('is what it executes', () => {
     const { take } = setUp();
-    expect(take('sync', ...run('select 1'))).toMatchObject({ access: 'read', executes: 1 });
-    expect(take('sync', ...run('delete from t'))).toMatchObject({
+    expect(take(...run('select 1'))).toMatchObject({ access: 'read', executes: 1 });
+    expect(take(...run('delete from t'))).toMatchObject({
       access: 'write',
       reason: 'write',
     });
-    const both = take('sync', ...run('select 1').slice(0, 3), ...run('delete from t'));
+    const both = take(...run('select 1').slice(0, 3), ...run('delete from t'));
     expect(both).toMatchObject({ access: 'write', executes: 2 });
   });
 
   it('that only prepares a write can be anywhere fresh', () => {
-    const request = setUp().take('sync', parse('w', 'delete from t'), sync);
+    const request = setUp().take(parse('w', 'delete from t'), sync);
     expect(request).toMatchObject({
       access: 'read',
       sessionOnly: false,
@@ -131,17 +117,16 @@ describe('a batch', () => {
   it('executes what its portals were bound to, here or before', () => {
     const { take, statements } = setUp();
     const text = parse('w', 'delete from t');
-    const first = take('flush', text, bind({ portal: 'p', statement: 'w' }), flush);
+    const first = take(text, bind({ portal: 'p', statement: 'w' }), flush);
     expect(first.reason).toBe('batch-undecided');
-    expect(take('sync', execute('p'), sync)).toMatchObject({ access: 'write', reason: 'write' });
+    expect(take(execute('p'), sync)).toMatchObject({ access: 'write', reason: 'write' });
     statements.endTransaction();
-    expect(take('sync', execute('p'), sync)).toMatchObject({ access: 'write', reason: 'cursor' });
+    expect(take(execute('p'), sync)).toMatchObject({ access: 'write', reason: 'cursor' });
   });
 
   it('knows the newest statement of a name', () => {
     const { take } = setUp();
     const request = take(
-      'sync',
       ...[parse('', 'delete from t'), parse('', 'select 1'), bind(), execute(), sync],
     );
     expect(request.access).toBe('read');
@@ -150,21 +135,19 @@ describe('a batch', () => {
   it('forgets portals that are closed, and what nobody has bound', () => {
     const { take } = setUp();
     const closed = [parse('', 'select 1'), bind({ portal: 'p' }), close(Portal, 'p'), execute('p')];
-    expect(take('sync', ...closed, sync).reason).toBe('cursor');
-    expect(take('sync', bind({ statement: 'nobody' }), execute(), sync).reason).toBe('cursor');
+    expect(take(...closed, sync).reason).toBe('cursor');
+    expect(take(bind({ statement: 'nobody' }), execute(), sync).reason).toBe('cursor');
   });
 
   it('with Flush is judged by what was parsed, unless it has begun to execute', () => {
     const { take } = setUp();
-    expect(
-      take('flush', parse('w', 'delete from t'), describeMessage(Statement, 'w'), flush),
-    ).toMatchObject({ access: 'write', reason: 'write' });
-    expect(
-      take('flush', parse('r', 'select 1'), describeMessage(Statement, 'r'), flush),
-    ).toMatchObject({ access: 'read', reason: null });
+    const write = take(parse('w', 'delete from t'), describeMessage(Statement, 'w'), flush);
+    expect(write).toMatchObject({ access: 'write', reason: 'write' });
+    const read = take(parse('r', 'select 1'), describeMessage(Statement, 'r'), flush);
+    expect(read).toMatchObject({ access: 'read', reason: null });
     for (const begun of [[bind()], [bind(), execute()]]) {
       // A portal has to be executed where it was made.
-      expect(take('flush', parse('', 'select 1'), ...begun, flush)).toMatchObject({
+      expect(take(parse('', 'select 1'), ...begun, flush)).toMatchObject({
         access: 'write',
         reason: 'batch-undecided',
       });
@@ -173,7 +156,7 @@ describe('a batch', () => {
 
   it('that is not whole belongs to the primary', () => {
     const { take } = setUp();
-    expect(take('unfinished', parse('', 'select 1'))).toMatchObject({
+    expect(take(parse('', 'select 1'))).toMatchObject({
       access: 'write',
       reason: 'batch-undecided',
     });
@@ -181,14 +164,14 @@ describe('a batch', () => {
 
   it('is empty again after a reset', () => {
     const { take } = setUp();
-    const request = take('sync', ...run('begin; create temp table t ()'), ...run('select 1'));
+    const request = take(...run('begin; create temp table t ()'), ...run('select 1'));
     request.reset();
     expect(request).toEqual(new Request());
   });
 
   it('keeps nothing of its messages for those that come after a reset', () => {
     const { take, statements } = setUp();
-    const request = take('sync', ...run('select 1'), rawParse);
+    const request = take(rawParse, ...run('select 1'));
     const { count } = request;
     expect(request.isBroken).toBe(true);
     request.reset();
@@ -211,10 +194,10 @@ describe('a malformed message', () => {
     for (let length = 5; length < whole.length; length++) {
       const cut = Buffer.from(whole.subarray(0, length));
       cut.writeInt32BE(length - 1, 1);
-      const request = setUp().take('sync', cut, sync);
+      const request = setUp().take(cut, sync);
       expect(brokenIn(request)).toEqual([true, false]);
     }
-    expect(brokenIn(setUp().take('sync', whole, sync))).toEqual([false, false]);
+    expect(brokenIn(setUp().take(whole, sync))).toEqual([false, false]);
   });
 
   it('Bind is broken where it is cut in its names; the server judges the rest', () => {
@@ -222,12 +205,12 @@ describe('a malformed message', () => {
     for (let length = 5; length < whole.length; length++) {
       const cut = Buffer.from(whole.subarray(0, length));
       cut.writeInt32BE(length - 1, 1);
-      expect(brokenIn(setUp().take('sync', cut, sync))).toEqual([length < 9, false]);
+      expect(brokenIn(setUp().take(cut, sync))).toEqual([length < 9, false]);
     }
   });
 
   it('does not run', () => {
-    const request = setUp().take('query', Buffer.from('Q\0\0\0\x05x', 'latin1'));
+    const request = setUp().take(Buffer.from('Q\0\0\0\x05x', 'latin1'));
     expect(brokenIn(request)).toEqual([true]);
     expect(request.learnable).toEqual([]);
   });
@@ -261,7 +244,7 @@ describe('what is too long to be held', () => {
 
   it('is an ordinary Bind when it is one', () => {
     const { statements, take } = setUp();
-    take('flush', parse('', 'select $1'), flush);
+    take(parse('', 'select $1'), flush);
     const request = new Request();
     const bytes = head(Frontend.Bind, 5_000_000, Buffer.alloc(8_192));
     request.takeOversized(Frontend.Bind, bytes, 0, bytes.length, statements);
@@ -280,10 +263,8 @@ describe('what is too long to be held', () => {
 });
 
 it('a FunctionCall belongs to the primary', () => {
-  const request = new Request();
   const bytes = Buffer.from('F\0\0\0\x0e\0\0\0\0\0\0\0\0\0\0', 'latin1');
-  request.takeCall(bytes, 0, bytes.length, false);
-  expect(request).toMatchObject({
+  expect(setUp().take(bytes)).toMatchObject({
     access: 'write',
     reason: 'function-call',
     end: 'call',
