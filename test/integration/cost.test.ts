@@ -48,18 +48,19 @@ const transactions = {
 } satisfies Record<string, readonly Buffer[]>;
 
 /**
- * As measured, and for the bytes a few percent above the least of several rounds. BEGIN leaves with
+ * As measured, and for the bytes a tenth above the least of several rounds: on a busy machine a round
+ * takes longer, and what the monitor allocates meanwhile counts as well. BEGIN leaves with
  * what follows it. Reads of 32 clients share server connections, and what they send in one turn of
  * the event loop leaves as one. Whoever makes the path cheaper may lower them.
  */
 const ceilings: readonly (readonly [keyof typeof transactions, number, Ceilings])[] = [
-  ['simple', 1, { clientWrites: 1, serverWrites: 1, messages: 1, heapBytes: 3_100 }],
-  ['extended', 1, { clientWrites: 1, serverWrites: 1, messages: 5, heapBytes: 3_520 }],
-  ['prepared', 1, { clientWrites: 1, serverWrites: 1, messages: 4, heapBytes: 3_320 }],
-  ['TPC-B-like', 1, { clientWrites: 7, serverWrites: 6, messages: 7, heapBytes: 16_900 }],
-  ['simple', 32, { clientWrites: 1, serverWrites: 0.2, messages: 1, heapBytes: 1_950 }],
-  ['extended', 32, { clientWrites: 1, serverWrites: 0.2, messages: 5, heapBytes: 2_270 }],
-  ['prepared', 32, { clientWrites: 1, serverWrites: 0.2, messages: 4, heapBytes: 2_070 }],
+  ['simple', 1, { clientWrites: 1, serverWrites: 1, messages: 1, heapBytes: 3_400 }],
+  ['extended', 1, { clientWrites: 1, serverWrites: 1, messages: 5, heapBytes: 3_900 }],
+  ['prepared', 1, { clientWrites: 1, serverWrites: 1, messages: 4, heapBytes: 3_650 }],
+  ['TPC-B-like', 1, { clientWrites: 7, serverWrites: 6, messages: 7, heapBytes: 18_500 }],
+  ['simple', 32, { clientWrites: 1, serverWrites: 0.2, messages: 1, heapBytes: 2_150 }],
+  ['extended', 32, { clientWrites: 1, serverWrites: 0.2, messages: 5, heapBytes: 2_500 }],
+  ['prepared', 32, { clientWrites: 1, serverWrites: 0.2, messages: 4, heapBytes: 2_300 }],
 ];
 
 const clientsMax = 32;
