@@ -27,6 +27,7 @@ import type {
   WriteReason,
 } from './statement.ts';
 import { summary } from './summary.ts';
+import { Templates } from './templates.ts';
 
 export interface ClassifierOptions {
   readonly catalog: Catalog;
@@ -68,6 +69,7 @@ export class Classifier {
   readonly #cache: LRUCache<string, Classified | Marker>;
   readonly #texts = new KnownTexts();
   readonly #forms = new KnownTexts();
+  readonly #templates = new Templates();
   readonly #hints = new LRUCache<string, { hint: Hint | null }>({ max: HINTS_MAX });
 
   constructor({ catalog, entriesMax = ENTRIES_MAX }: ClassifierOptions) {
@@ -85,7 +87,7 @@ export class Classifier {
    */
   classify(text: Buffer, start: number, end: number, backslashEscapes = false): Classified {
     if (backslashEscapes) return this.#scanAndClassify(text, start, end, true);
-    const known = this.#texts.find(text, start, end);
+    const known = this.#templates.find(text, start, end) ?? this.#texts.find(text, start, end);
     if (known !== null) return known;
     const classified = this.#scanAndClassify(text, start, end, false);
     // Each time it comes the catalog is to hear of what it does not know.
@@ -134,13 +136,17 @@ export class Classifier {
   #forget(): void {
     this.#texts.clear();
     this.#forms.clear();
+    this.#templates.clear();
   }
 
   #classify(text: Buffer, start: number, end: number, backslashEscapes: boolean): Classified {
     if (end - start > TEXT_BYTES_MAX) return classifyLong();
     // Before it is made a string.
     const same = backslashEscapes ? null : this.#forms.find(formBytes(), 0, scanned.formLength);
-    if (same !== null) return same;
+    if (same !== null) {
+      if (!same.namesUnknown) this.#templates.add(text, start, end, same);
+      return same;
+    }
     const form = formOf();
     if (backslashEscapes && text.subarray(start, end).includes('\\')) {
       return notUnderstood(form, exactKey(text, start, end), 'unparsable');

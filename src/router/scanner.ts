@@ -59,6 +59,9 @@ const GARBAGE = 0x03;
 /** Stands for $1: no class depends on the number. */
 const PARAMETER = 0x04;
 
+/** A text with more of them is not plain. */
+const LITERALS_MAX = 32;
+
 /** A form is never longer than its text, but for the byte that marks an unterminated quote. */
 const SLACK_BYTES = 8;
 const usualOut = Buffer.alloc(TEXT_BYTES_MAX + SLACK_BYTES);
@@ -75,6 +78,11 @@ export const scanned = {
   escapes: false,
   /** Starts and ends of the comments that contain `tidemark:`. */
   hintRanges: [] as number[],
+  /** Where its literals begin: numbers that begin with a digit, and '...' strings. */
+  literals: new Int32Array(LITERALS_MAX),
+  literalCount: 0,
+  /** Nothing but these literals may differ in texts that are otherwise the same. */
+  isPlain: true,
 };
 
 let sql: Uint8Array = usualOut;
@@ -160,6 +168,8 @@ function reset(text: Buffer, from: number, to: number): void {
   semicolonSeen = false;
   scanned.severalStatements = false;
   scanned.escapes = false;
+  scanned.literalCount = 0;
+  scanned.isPlain = true;
   if (scanned.hintRanges.length > 0) scanned.hintRanges = [];
   const bytes = to - from;
   out =
@@ -186,10 +196,12 @@ function isAlone(text: Uint8Array, at: number, to: number): boolean {
 
 function special(byte: number, kind: number, at: number): number {
   if (kind === DIGIT) {
+    noteLiteral(at);
     literal(NUMBER);
     return numberEnd(sql, at, end);
   }
   if (kind === CONTROL) {
+    scanned.isPlain = false;
     token();
     out[written++] = GARBAGE;
     return at + 1;
@@ -208,6 +220,7 @@ function special(byte: number, kind: number, at: number): number {
       break;
     case DOT:
       if (next !== DOT) {
+        scanned.isPlain = false;
         literal(NUMBER);
         return numberEnd(sql, at, end);
       }
@@ -231,6 +244,7 @@ function special(byte: number, kind: number, at: number): number {
 /** The offset to go on at, behind a token that ends at `to`, or is not closed. */
 function closed(to: number): number {
   if (to <= end) return to;
+  scanned.isPlain = false;
   out[written++] = GARBAGE;
   return end;
 }
@@ -250,6 +264,11 @@ function prefixed(letter: number, byte: number, at: number): number {
   if (letter !== LETTER_U || at + 1 >= end || sql[at + 1] !== QUOTE) return at;
   out[written++] = AMPERSAND;
   return string(at + 1, stringEnd);
+}
+
+function noteLiteral(from: number): void {
+  if (scanned.literalCount === LITERALS_MAX) scanned.isPlain = false;
+  else scanned.literals[scanned.literalCount++] = from;
 }
 
 /**
@@ -272,6 +291,8 @@ function literal(kind: number): void {
 
 /** From the opening quote; the pieces of a string continued on the next line are one literal. */
 function string(from: number, endOf: EndOfString): number {
+  if (endOf === stringEnd) noteLiteral(from);
+  else scanned.isPlain = false;
   literal(STRING);
   let at = from;
   for (;;) {
@@ -288,6 +309,7 @@ function dollar(from: number): number {
     literal(PARAMETER);
     return parameterEnd(sql, from + 1, end);
   }
+  scanned.isPlain = false;
   const to = dollarStringEnd(sql, from, end);
   if (to !== 0) {
     literal(STRING);
@@ -299,6 +321,7 @@ function dollar(from: number): number {
 }
 
 function comment(from: number, to: number): number {
+  scanned.isPlain = false;
   if (to > end) {
     token();
     return closed(to);
