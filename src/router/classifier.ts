@@ -63,6 +63,9 @@ const SESSION_SETTINGS = '\x05';
  * front (no form begins so), and its form leads to the marker EXACT: the value of a SET, the name in
  * set_config('role', ...), the key of an advisory lock are what those statements mean. Calls of
  * current_setting() are in between: common ones share a key, and current_setting('port') does not.
+ *
+ * In front of it are texts seen before, which need no key: those that come again but for their
+ * literals, where the form is the key, and those that come again byte for byte.
  */
 export class Classifier {
   readonly #catalog: Catalog;

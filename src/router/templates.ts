@@ -64,8 +64,9 @@ export class Templates {
   add(text: Buffer, start: number, end: number, classified: Classified): void {
     const { isPlain, literals, literalCount } = scanned;
     const bytes = end - start;
-    if (!isPlain || bytes < headBytes || bytes > textBytesMax) return;
-    if (literalCount > 0 && literals[0]! - start < headBytes) return;
+    if (!isPlain || bytes > textBytesMax) return;
+    // One without literals comes again byte for byte, or not: known texts are found by themselves.
+    if (literalCount === 0 || literals[0]! - start < headBytes) return;
     const place = placeOf(text, start);
     this.#buckets[place] ??= { templates: [], misses: 0 };
     const bucket = this.#buckets[place];

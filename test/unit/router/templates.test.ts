@@ -129,7 +129,7 @@ it('a text ends where it ends, whatever stands behind it', () => {
   expect(find(templates, "select name from accounts where id = 'x")).toBeNull();
 });
 
-describe('a text with more to it than its literals', () => {
+describe('a text with more to it than its literals, or none', () => {
   it.each([
     ['escapes', "select abalance from accounts where name = E'x'"],
     ['a dollar-quoted string', 'select abalance from accounts where name = $$x$$'],
@@ -142,6 +142,7 @@ describe('a text with more to it than its literals', () => {
     ['more literals than are worth it', `select abalance from t where a in (${'1, '.repeat(40)}2)`],
     ['more than 2 KB', `select abalance from accounts where ${'x'.repeat(2_100)} = 1`],
     ['less than 16 bytes', 'select a from b'],
+    ['no literal at all', 'select abalance from accounts where aid = $1'],
   ])('is nothing that others are held against: %s', (_, text) => {
     expect(find(templatesOf(text), text)).toBeNull();
   });
